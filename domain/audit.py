@@ -1,0 +1,50 @@
+"""The audit log: one entry for each change, never edited."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from domain.access import ActorKind
+from domain.ids import AuditEntryId, TransactionId, UserId
+from domain.text import JsonValue
+
+
+class AuditAction(StrEnum):
+    """What happened."""
+
+    TRANSACTION_CREATED = "transaction.created"
+    TRANSACTION_PENDING = "transaction.pending"
+    TRANSACTION_REQUIRES_ACTION = "transaction.requires_action"
+    TRANSACTION_AUTHORIZED = "transaction.authorized"
+    TRANSACTION_COMPLETED = "transaction.completed"
+    TRANSACTION_PARTIALLY_REFUNDED = "transaction.partially_refunded"
+    TRANSACTION_REFUNDED = "transaction.refunded"
+    TRANSACTION_FAILED = "transaction.failed"
+    TRANSACTION_CANCELED = "transaction.canceled"
+    CAPTURE_REQUESTED = "capture.requested"
+    VOID_REQUESTED = "void.requested"
+    REFUND_REQUESTED = "refund.requested"
+    REFUND_COMPLETED = "refund.completed"
+    REFUND_FAILED = "refund.failed"
+
+
+class Origin(StrEnum):
+    """By which door an outcome came in."""
+
+    RESPONSE = "response"
+    WEBHOOK = "webhook"
+    RECOVERY = "recovery"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntry:
+    """An entry as stored; `actor_id` is None for the processor and the system."""
+
+    id: AuditEntryId
+    transaction_id: TransactionId
+    action: AuditAction
+    actor_kind: ActorKind
+    actor_id: UserId | None
+    details: Mapping[str, JsonValue]
+    at: datetime

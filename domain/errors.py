@@ -1,0 +1,234 @@
+"""Every way in which Florin says no, in one catalogue.
+
+A class carries its code and whether the same request may succeed later; its docstring is the default message and the
+text of docs/errors.md. No HTTP status stands here: `api.problem` gives each code its status.
+"""
+
+from enum import StrEnum
+from typing import ClassVar
+
+from domain.money import Money
+
+
+class ErrorCode(StrEnum):
+    """Why a mutation was refused, in a word that a program can act on."""
+
+    ALREADY_REFUNDED = "ALREADY_REFUNDED"
+    CARD_DECLINED = "CARD_DECLINED"
+    CARD_NUMBER_REFUSED = "CARD_NUMBER_REFUSED"
+    IDEMPOTENCY_IN_PROGRESS = "IDEMPOTENCY_IN_PROGRESS"
+    IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
+    INVALID_AMOUNT = "INVALID_AMOUNT"
+    INVALID_CURRENCY = "INVALID_CURRENCY"
+    INVALID_IDEMPOTENCY_KEY = "INVALID_IDEMPOTENCY_KEY"
+    INVALID_METADATA = "INVALID_METADATA"
+    INVALID_PAYMENT_METHOD = "INVALID_PAYMENT_METHOD"
+    INVALID_TEXT = "INVALID_TEXT"
+    NOT_CAPTURABLE = "NOT_CAPTURABLE"
+    NOT_FOUND = "NOT_FOUND"
+    NOT_REFUNDABLE = "NOT_REFUNDABLE"
+    NOT_VOIDABLE = "NOT_VOIDABLE"
+    PROCESSOR_REFUSED = "PROCESSOR_REFUSED"
+    PROCESSOR_UNAVAILABLE = "PROCESSOR_UNAVAILABLE"
+    REFUND_EXCEEDS_REMAINING = "REFUND_EXCEEDS_REMAINING"
+    REFUND_FAILED = "REFUND_FAILED"
+
+
+class FlorinError(Exception):
+    """Florin refuses to do what was asked."""
+
+    code: ClassVar[str]
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str | None = None) -> None:
+        self.message = message or self.default_message()
+        super().__init__(self.message)
+
+    @classmethod
+    def default_message(cls) -> str:
+        return " ".join((cls.__doc__ or "").split())
+
+
+class Refusal(FlorinError):
+    """A refusal the client can act on: data in the payload's `errors`, never a failed request."""
+
+    code: ClassVar[ErrorCode]
+
+    def __init__(self, message: str | None = None, *, path: tuple[str, ...] | None = None) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+class AlreadyRefunded(Refusal):
+    """All that was captured has been refunded already."""
+
+    code = ErrorCode.ALREADY_REFUNDED
+
+
+class CardDeclined(Refusal):
+    """The card was declined. Ask the payer for another payment method."""
+
+    code = ErrorCode.CARD_DECLINED
+
+    def __init__(
+        self, message: str | None = None, *, path: tuple[str, ...] | None = None, decline_code: str | None = None
+    ) -> None:
+        super().__init__(message, path=path)
+        self.decline_code = decline_code
+
+
+class CardNumberRefused(Refusal):
+    """The text looks like a card number. Send the processor's token (pm_...) instead; nothing was stored or logged."""
+
+    code = ErrorCode.CARD_NUMBER_REFUSED
+
+
+class IdempotencyInProgress(Refusal):
+    """The first request with this idempotency key is still running. Ask again with the same key in a second."""
+
+    code = ErrorCode.IDEMPOTENCY_IN_PROGRESS
+    retryable = True
+
+
+class IdempotencyKeyReused(Refusal):
+    """This idempotency key was used with another input. Use a new key for a new payment or refund."""
+
+    code = ErrorCode.IDEMPOTENCY_KEY_REUSED
+
+
+class InvalidAmount(Refusal):
+    """The amount cannot be taken in this currency."""
+
+    code = ErrorCode.INVALID_AMOUNT
+
+
+class InvalidCurrency(Refusal):
+    """The currency is not the one of the transaction, or the processor does not take it."""
+
+    code = ErrorCode.INVALID_CURRENCY
+
+
+class InvalidIdempotencyKey(Refusal):
+    """An idempotency key holds 1 to 255 characters."""
+
+    code = ErrorCode.INVALID_IDEMPOTENCY_KEY
+
+
+class InvalidMetadata(Refusal):
+    """Metadata is a JSON object of at most 8 KiB, nested at most 5 levels deep."""
+
+    code = ErrorCode.INVALID_METADATA
+
+
+class InvalidPaymentMethod(Refusal):
+    """The processor does not know this payment method, or cannot use it for this payment."""
+
+    code = ErrorCode.INVALID_PAYMENT_METHOD
+
+
+class InvalidText(Refusal):
+    """The text is too long, or holds a character that cannot be stored (NUL or a lone surrogate)."""
+
+    code = ErrorCode.INVALID_TEXT
+
+
+class NotCapturable(Refusal):
+    """Only an AUTHORIZED transaction can be captured."""
+
+    code = ErrorCode.NOT_CAPTURABLE
+
+
+class NotFound(Refusal):
+    """There is no such object, or it is not yours to see."""
+
+    code = ErrorCode.NOT_FOUND
+
+
+class NotRefundable(Refusal):
+    """The transaction holds no captured money that could be refunded."""
+
+    code = ErrorCode.NOT_REFUNDABLE
+
+
+class NotVoidable(Refusal):
+    """Only a transaction whose money has not been captured can be voided."""
+
+    code = ErrorCode.NOT_VOIDABLE
+
+
+class ProcessorRefused(Refusal):
+    """The processor refused the request for good; no money moved."""
+
+    code = ErrorCode.PROCESSOR_REFUSED
+
+
+class ProcessorUnavailable(Refusal):
+    """The processor has not told the outcome yet. Florin keeps asking; repeat with the same idempotency key, not a new one."""
+
+    code = ErrorCode.PROCESSOR_UNAVAILABLE
+    retryable = True
+
+
+class RefundExceedsRemaining(Refusal):
+    """The refund is more than what is left to refund."""
+
+    code = ErrorCode.REFUND_EXCEEDS_REMAINING
+
+    def __init__(
+        self, message: str | None = None, *, path: tuple[str, ...] | None = None, max_refundable: Money
+    ) -> None:
+        super().__init__(message, path=path)
+        self.max_refundable = max_refundable
+
+
+class RefundFailed(Refusal):
+    """The processor could not refund; the amount can be refunded again."""
+
+    code = ErrorCode.REFUND_FAILED
+
+
+class RequestError(FlorinError):
+    """An error of the request as a whole: top-level in GraphQL, problem+json in REST."""
+
+
+class BadInput(RequestError):
+    """The request is not one that this API understands."""
+
+    code = "BAD_INPUT"
+
+
+class Forbidden(RequestError):
+    """You are not allowed to do this."""
+
+    code = "FORBIDDEN"
+
+
+class InternalError(RequestError):
+    """Something went wrong on our side. Tell us the request id."""
+
+    code = "INTERNAL"
+    retryable = True
+
+
+class ObjectNotFound(RequestError):
+    """There is nothing at this address."""
+
+    code = "NOT_FOUND"
+
+
+class Unauthenticated(RequestError):
+    """The request carries no access token, or one that is not valid any more."""
+
+    code = "UNAUTHENTICATED"
+
+
+class Unavailable(RequestError):
+    """The service cannot answer right now. Try again."""
+
+    code = "UNAVAILABLE"
+    retryable = True
+
+
+def catalogue(root: type[FlorinError]) -> list[type[FlorinError]]:
+    """Every error below `root`, by code."""
+    return sorted(root.__subclasses__(), key=lambda error: error.code)

@@ -1,0 +1,53 @@
+"""Webhook events as they come in: stored once, answered, and applied later as a hint to look again."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+
+class EventSubject(StrEnum):
+    """What kind of object a processor's event is about."""
+
+    CHARGE = "CHARGE"
+    REFUND = "REFUND"
+    OTHER = "OTHER"
+
+
+class EventState(StrEnum):
+    """RECEIVED until handled; IGNORED is kept but says nothing to us; QUARANTINED needs a person."""
+
+    RECEIVED = "RECEIVED"
+    APPLIED = "APPLIED"
+    IGNORED = "IGNORED"
+    QUARANTINED = "QUARANTINED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookEvent:
+    """A verified event. `reference` is the processor's id of the charge or refund that changed; None where it names none."""
+
+    id: str
+    type: str
+    subject: EventSubject
+    reference: str | None
+    live: bool
+    created_at: datetime
+    body: bytes
+    tries: int = 0
+
+
+class InvalidSignature(Exception):
+    """The message is not one that the processor signed for us lately, or no event at all."""
+
+
+class WebhookVerifier(Protocol):
+    """The processor's way to prove that a message is its own."""
+
+    def verify(self, body: bytes, signatures: Sequence[str], *, now: datetime) -> WebhookEvent:
+        """The event in a message. `signatures` are the values of all signature headers.
+
+        Raises InvalidSignature for anything but a well-formed event under a valid, fresh signature.
+        """
+        ...

@@ -1,0 +1,73 @@
+"""An attempt: one thing asked of the processor, and how far it got.
+
+Each is a row written before the first byte is sent, so that whoever comes next (the request, the worker, another
+worker after a crash) goes on from the step it finds.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from domain.ids import AttemptId, RefundId, TransactionId
+
+
+class AttemptKind(StrEnum):
+    """What is asked of the processor."""
+
+    CHARGE = "CHARGE"
+    CAPTURE = "CAPTURE"
+    VOID = "VOID"
+    REFUND = "REFUND"
+
+
+class AttemptStep(StrEnum):
+    """What has to be done next: a charge is created unconfirmed, then confirmed; all others are sent in one step."""
+
+    CREATE = "CREATE"
+    CONFIRM = "CONFIRM"
+    SEND = "SEND"
+
+
+class AttemptState(StrEnum):
+    """OPEN until the outcome is definite; MANUAL where only a person can decide."""
+
+    OPEN = "OPEN"
+    DONE = "DONE"
+    MANUAL = "MANUAL"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """An attempt as stored. `amount` is in minor units of the transaction's currency, where the kind has one.
+
+    `tries` counts claims; it fences off a worker whose lease another has taken over.
+    """
+
+    id: AttemptId
+    kind: AttemptKind
+    transaction_id: TransactionId
+    refund_id: RefundId | None = None
+    amount: int | None = None
+    step: AttemptStep
+    state: AttemptState = AttemptState.OPEN
+    tries: int = 1
+    first_sent_at: datetime | None = None
+
+    def key(self, call: str) -> str:
+        """The processor's idempotency key of one call: the same for every repetition, whoever repeats it."""
+        return f"{self.id.hex}:{call}"
+
+
+LEASE = timedelta(seconds=20)
+"""How long one claim of an attempt holds, by the database's clock: longer than one processor call with its retries."""
+
+FIRST_RECHECK = timedelta(seconds=5)
+LONGEST_PAUSE = timedelta(hours=1)
+
+RESEND_WINDOW = timedelta(hours=23)
+"""Stripe keeps idempotency keys for at least 24 h; within this window the same key cannot act twice."""
+
+
+def pause_before_recheck(tries: int) -> timedelta:
+    """How long to wait after the given number of tries: 5 s, then twice as long each time, at most an hour, for ever."""
+    return min(FIRST_RECHECK * (1 << min(max(tries, 1) - 1, 20)), LONGEST_PAUSE)

@@ -1,0 +1,289 @@
+"""The one place where a processor's answer becomes our state.
+
+The request that asked, the webhook that told and the worker that looked all end here, under the transaction's row lock.
+The first to arrive makes the change; the others find it made. A report is never allowed to move a transaction backwards.
+"""
+
+from dataclasses import replace
+from typing import Final
+
+from domain.access import EVERYTHING, ActorKind
+from domain.audit import AuditAction, AuditEntry, Origin
+from domain.ids import AuditEntryId, RefundId
+from domain.payments.attempt import AttemptKind
+from domain.payments.gateway import ChargeReport, ChargeStatus, RefundReport, RefundReportStatus
+from domain.payments.refund import Refund, RefundStatus
+from domain.payments.transaction import CAPTURED, LEGAL_EDGES, UNDECIDED, Failure, Transaction, TransactionStatus
+from domain.ports import Clock, IdSource, UnitOfWork
+from domain.text import JsonValue
+
+_STATUS_OF_REPORT: Final = {
+    ChargeStatus.REQUIRES_ACTION: TransactionStatus.REQUIRES_ACTION,
+    ChargeStatus.PROCESSING: TransactionStatus.PENDING,
+    ChargeStatus.AUTHORIZED: TransactionStatus.AUTHORIZED,
+    ChargeStatus.SUCCEEDED: TransactionStatus.COMPLETED,
+    ChargeStatus.DECLINED: TransactionStatus.FAILED,
+    ChargeStatus.CANCELED: TransactionStatus.CANCELED,
+}
+_AUDIT_OF_STATUS: Final = {
+    TransactionStatus.PENDING: AuditAction.TRANSACTION_PENDING,
+    TransactionStatus.REQUIRES_ACTION: AuditAction.TRANSACTION_REQUIRES_ACTION,
+    TransactionStatus.AUTHORIZED: AuditAction.TRANSACTION_AUTHORIZED,
+    TransactionStatus.COMPLETED: AuditAction.TRANSACTION_COMPLETED,
+    TransactionStatus.PARTIALLY_REFUNDED: AuditAction.TRANSACTION_PARTIALLY_REFUNDED,
+    TransactionStatus.REFUNDED: AuditAction.TRANSACTION_REFUNDED,
+    TransactionStatus.FAILED: AuditAction.TRANSACTION_FAILED,
+    TransactionStatus.CANCELED: AuditAction.TRANSACTION_CANCELED,
+}
+_MONEY_MOVED: Final = frozenset({ChargeStatus.SUCCEEDED, ChargeStatus.AUTHORIZED})
+_FOLLOW_UPS: Final = frozenset({AttemptKind.CAPTURE, AttemptKind.VOID})
+
+
+class UnknownObject(Exception):
+    """The report is about a charge or refund that is not ours."""
+
+
+class Contradiction(Exception):
+    """The report cannot be true together with what we know: other money, another mode, or money for a failed payment."""
+
+
+class Outcomes:
+    """Applies reports to transactions and refunds inside a unit of work."""
+
+    def __init__(self, clock: Clock, ids: IdSource, *, live: bool) -> None:
+        self._clock = clock
+        self._ids = ids
+        self._live = live
+
+    async def apply_charge(self, uow: UnitOfWork, report: ChargeReport, origin: Origin) -> Transaction:
+        """Bring the transaction up to what the processor says of its charge.
+
+        Raises UnknownObject where no transaction belongs to it, Contradiction where both cannot be true.
+        """
+        transaction = await self._lock_for_charge(uow, report)
+        if report.money != transaction.money:
+            raise Contradiction(f"The processor's charge is over {report.money}, ours over {transaction.money}.")
+        if report.live is not self._live:
+            raise Contradiction(f"The charge is of {'live' if report.live else 'test'} mode, unlike this service.")
+        status = _next_status(transaction, report)
+        changed = replace(
+            transaction,
+            status=status,
+            processor_reference=report.reference,
+            processor_status=report.processor_status,
+            captured=max(transaction.captured, report.captured) if status in CAPTURED else transaction.captured,
+            fee=report.fee or transaction.fee,
+            failure=report.failure if status is TransactionStatus.FAILED else None,
+            next_action=report.next_action if status is TransactionStatus.REQUIRES_ACTION else None,
+            payment_method=report.payment_method or transaction.payment_method,
+        )
+        if status is TransactionStatus.FAILED and transaction.status is TransactionStatus.FAILED:
+            changed = replace(changed, failure=transaction.failure)
+        saved = await self._save(uow, transaction, changed, origin, failure=changed.failure)
+        if saved.status not in UNDECIDED:
+            await uow.attempts.finish_all(saved.id, frozenset({AttemptKind.CHARGE}))
+        if saved.status in CAPTURED or saved.status is TransactionStatus.CANCELED:
+            await uow.attempts.finish_all(saved.id, _FOLLOW_UPS)
+        return saved
+
+    async def fail_charge(self, uow: UnitOfWork, transaction: Transaction, failure: Failure) -> Transaction:
+        """Record that the processor rejected a charge before it existed, so that no money can ever move."""
+        locked = await uow.transactions.lock(transaction.id, EVERYTHING)
+        if locked is None:
+            raise UnknownObject(f"Transaction {transaction.id} does not exist.")
+        if locked.status is not TransactionStatus.PENDING:
+            return locked
+        failed = replace(locked, status=TransactionStatus.FAILED, failure=failure)
+        saved = await self._save(uow, locked, failed, Origin.RESPONSE, failure=failure)
+        await uow.attempts.finish_all(saved.id, frozenset({AttemptKind.CHARGE}))
+        return saved
+
+    async def apply_refund(self, uow: UnitOfWork, report: RefundReport, origin: Origin) -> tuple[Refund, Transaction]:
+        """Bring a refund, and with it its transaction, up to what the processor says.
+
+        A refund that was made at the processor itself (in its dashboard) is taken into the books here.
+        Raises UnknownObject or Contradiction, as `apply_charge` does.
+        """
+        transaction = await uow.transactions.lock_by_reference(report.charge_reference)
+        if transaction is None:
+            raise UnknownObject(f"No transaction belongs to the charge {report.charge_reference}.")
+        refund = await self._find_refund(uow, report)
+        if refund is None:
+            refund, transaction = await self._adopt_refund(uow, transaction, report)
+        if refund.transaction_id != transaction.id or refund.money != report.money:
+            raise Contradiction(f"The processor's refund is over {report.money}, ours over {refund.money}.")
+        if refund.processor_reference not in {None, report.reference}:
+            raise Contradiction(f"The refund has two objects: {refund.processor_reference} and {report.reference}.")
+        status = _next_refund_status(refund, report)
+        changed = replace(
+            refund,
+            status=status,
+            processor_reference=report.reference,
+            failure=(report.failure or refund.failure) if status is RefundStatus.FAILED else None,
+        )
+        return await self._settle_refund(uow, transaction, refund, changed, origin)
+
+    async def fail_refund(self, uow: UnitOfWork, refund: Refund, failure: Failure) -> tuple[Refund, Transaction]:
+        """Record that the processor rejected a refund for good, and give its reservation back."""
+        transaction = await uow.transactions.lock(refund.transaction_id, EVERYTHING)
+        current = await uow.refunds.get(refund.id)
+        if transaction is None or current is None:
+            raise UnknownObject(f"Refund {refund.id} does not exist.")
+        if current.status is not RefundStatus.PENDING:
+            return current, transaction
+        failed = replace(current, status=RefundStatus.FAILED, failure=failure)
+        return await self._settle_refund(uow, transaction, current, failed, Origin.RESPONSE)
+
+    async def _lock_for_charge(self, uow: UnitOfWork, report: ChargeReport) -> Transaction:
+        transaction = await uow.transactions.lock_by_reference(report.reference)
+        if transaction is None and report.transaction_id is not None:
+            # The answer to `create` was lost, or this report overtook it: our own id in the metadata tells whose it is.
+            transaction = await uow.transactions.lock(report.transaction_id, EVERYTHING)
+            if transaction is not None and transaction.processor_reference is not None:
+                raise Contradiction(
+                    f"The transaction has two charges: {transaction.processor_reference} and {report.reference}."
+                )
+        if transaction is None:
+            raise UnknownObject(f"No transaction belongs to the charge {report.reference}.")
+        return transaction
+
+    async def _find_refund(self, uow: UnitOfWork, report: RefundReport) -> Refund | None:
+        refund = await uow.refunds.get_by_reference(report.reference)
+        if refund is None and report.refund_id is not None:
+            refund = await uow.refunds.get(report.refund_id)
+            if refund is None:
+                raise UnknownObject(f"The refund {report.reference} names an id of ours that does not exist.")
+        return refund
+
+    async def _adopt_refund(
+        self, uow: UnitOfWork, transaction: Transaction, report: RefundReport
+    ) -> tuple[Refund, Transaction]:
+        if report.status is not RefundReportStatus.FAILED and not await uow.transactions.reserve_refund(
+            transaction.id, report.money.minor_units
+        ):
+            raise Contradiction(f"The refund {report.reference} of {report.money} is more than what is left to refund.")
+        now = self._clock.now()
+        refund = Refund(
+            id=RefundId(self._ids.new()),
+            transaction_id=transaction.id,
+            status=RefundStatus.FAILED if report.status is RefundReportStatus.FAILED else RefundStatus.PENDING,
+            money=report.money,
+            reason=report.reason,
+            requested_by=None,
+            processor_reference=report.reference,
+            failure=report.failure,
+            created_at=now,
+            updated_at=now,
+        )
+        await uow.refunds.add(refund)
+        await self._audit(
+            uow,
+            transaction,
+            AuditAction.REFUND_REQUESTED,
+            {"processorReference": report.reference, "amountMinor": str(report.money.minor_units)},
+        )
+        reserved = await uow.transactions.lock(transaction.id, EVERYTHING)
+        if reserved is None:
+            raise UnknownObject(f"Transaction {transaction.id} does not exist.")
+        return refund, reserved
+
+    async def _settle_refund(
+        self, uow: UnitOfWork, transaction: Transaction, before: Refund, after: Refund, origin: Origin
+    ) -> tuple[Refund, Transaction]:
+        if after == before:
+            return after, transaction
+        after = replace(after, updated_at=self._clock.now())
+        await uow.refunds.save(after)
+        if after.status is before.status:
+            return after, transaction
+        await uow.attempts.finish_refund(after.id)
+        amount = after.money.minor_units
+        given_back, released = _amounts_of_change(before.status, after.status, amount)
+        action = AuditAction.REFUND_COMPLETED if after.status is RefundStatus.COMPLETED else AuditAction.REFUND_FAILED
+        details: dict[str, JsonValue] = {"refundId": str(after.id), "amountMinor": str(amount), "via": origin.value}
+        if after.failure is not None:
+            details["failureCode"] = after.failure.code
+        await self._audit(uow, transaction, action, details)
+        refunded = transaction.refunded + given_back
+        changed = replace(
+            transaction,
+            status=_status_of_refunds(transaction.captured, refunded),
+            refunded=refunded,
+            refund_reserved=transaction.refund_reserved - released,
+        )
+        return after, await self._save(uow, transaction, changed, origin)
+
+    async def _save(
+        self,
+        uow: UnitOfWork,
+        before: Transaction,
+        after: Transaction,
+        origin: Origin,
+        *,
+        failure: Failure | None = None,
+    ) -> Transaction:
+        if after == before:
+            return before
+        saved = await uow.transactions.save(replace(after, updated_at=self._clock.now()))
+        if saved.status is not before.status:
+            details: dict[str, JsonValue] = {"from": before.status.value, "via": origin.value}
+            if saved.processor_status is not None:
+                details["processorStatus"] = saved.processor_status
+            if failure is not None:
+                details["failureCode"] = failure.code
+                details["declineCode"] = failure.decline_code
+            await self._audit(uow, saved, _AUDIT_OF_STATUS[saved.status], details)
+        return saved
+
+    async def _audit(
+        self, uow: UnitOfWork, transaction: Transaction, action: AuditAction, details: dict[str, JsonValue]
+    ) -> None:
+        await uow.audit.append(
+            AuditEntry(
+                id=AuditEntryId(self._ids.new()),
+                transaction_id=transaction.id,
+                action=action,
+                actor_kind=ActorKind.PROCESSOR,
+                actor_id=None,
+                details=details,
+                at=self._clock.now(),
+            )
+        )
+
+
+def _next_status(transaction: Transaction, report: ChargeReport) -> TransactionStatus:
+    """The status to which a report leads, which is the present one where the report is behind it."""
+    current = transaction.status
+    target = _STATUS_OF_REPORT.get(report.status, current)
+    if target is TransactionStatus.CANCELED and current in UNDECIDED and report.failure is not None:
+        target = TransactionStatus.FAILED
+    if target is TransactionStatus.COMPLETED and current in CAPTURED:
+        return current
+    if target is current or (current, target) in LEGAL_EDGES:
+        return target
+    if current in {TransactionStatus.FAILED, TransactionStatus.CANCELED} and report.status in _MONEY_MOVED:
+        raise Contradiction(f"The processor reports {report.status} for a transaction that is {current}.")
+    return current
+
+
+def _next_refund_status(refund: Refund, report: RefundReport) -> RefundStatus:
+    if report.status is RefundReportStatus.FAILED:
+        return RefundStatus.FAILED
+    if report.status is RefundReportStatus.SUCCEEDED:
+        if refund.status is RefundStatus.FAILED:
+            raise Contradiction(f"The processor reports success for the failed refund {report.reference}.")
+        return RefundStatus.COMPLETED
+    return refund.status
+
+
+def _amounts_of_change(before: RefundStatus, after: RefundStatus, amount: int) -> tuple[int, int]:
+    """What a refund's change adds to `refunded`, and what it takes off `refund_reserved`."""
+    if after is RefundStatus.COMPLETED:
+        return amount, 0
+    return (-amount if before is RefundStatus.COMPLETED else 0), amount
+
+
+def _status_of_refunds(captured: int, refunded: int) -> TransactionStatus:
+    if refunded == 0:
+        return TransactionStatus.COMPLETED
+    return TransactionStatus.REFUNDED if refunded >= captured else TransactionStatus.PARTIALLY_REFUNDED

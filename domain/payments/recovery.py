@@ -1,0 +1,23 @@
+"""Recovery: attempts whose outcome is open are taken up again, for ever, from the step they stand at."""
+
+from domain.audit import Origin
+from domain.payments.attempt import Attempt
+from domain.payments.runner import AttemptRunner
+from domain.ports import UnitsOfWork
+
+
+class Recovery:
+    """The worker's act on attempts: those left by a crash, those without an answer, those that wait for the payer."""
+
+    def __init__(self, *, units: UnitsOfWork, runner: AttemptRunner) -> None:
+        self._units = units
+        self._runner = runner
+
+    async def claim(self, limit: int) -> list[Attempt]:
+        """Claim at most `limit` attempts for this process."""
+        async with self._units.begin() as uow:
+            return await uow.attempts.claim_due(limit)
+
+    async def resume(self, attempt: Attempt) -> None:
+        """Go on with a claimed attempt."""
+        await self._runner.run(attempt, origin=Origin.RECOVERY)

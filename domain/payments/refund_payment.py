@@ -1,0 +1,188 @@
+"""Refund a payment: claim the money first, so that no race can give back more than was taken; then send it."""
+
+from dataclasses import dataclass
+
+from domain.access import Actor, ActorKind, Role
+from domain.audit import AuditAction, AuditEntry, Origin
+from domain.errors import (
+    AlreadyRefunded,
+    Forbidden,
+    InvalidAmount,
+    InvalidCurrency,
+    NotFound,
+    NotRefundable,
+    RefundExceedsRemaining,
+)
+from domain.idempotency import KeyedAct, KeyUse, fingerprint, first_use
+from domain.ids import AttemptId, AuditEntryId, IdKind, RefundId, TransactionId, encode
+from domain.money import Money, MoneyError
+from domain.payments.answer import Answer, refusals_of_refund
+from domain.payments.attempt import Attempt, AttemptKind, AttemptStep
+from domain.payments.refund import Refund, RefundReason, RefundStatus
+from domain.payments.runner import AttemptRunner
+from domain.payments.transaction import CAPTURED, Transaction, TransactionStatus
+from domain.ports import Clock, IdSource, UnitOfWork, UnitsOfWork
+from domain.text import check_idempotency_key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRefund:
+    """What is asked for: all that is left where `money` is None. `transaction_id` is None for an id that is none of ours."""
+
+    idempotency_key: str
+    transaction_id: TransactionId | None
+    money: Money | None
+    reason: RefundReason | None
+
+    def fingerprint(self) -> bytes:
+        return fingerprint(
+            {
+                "transactionId": str(self.transaction_id),
+                "money": None if self.money is None else str(self.money),
+                "reason": None if self.reason is None else self.reason.value,
+            }
+        )
+
+
+class RefundPayment:
+    """The act behind the mutation refund."""
+
+    def __init__(
+        self,
+        *,
+        units: UnitsOfWork,
+        runner: AttemptRunner,
+        clock: Clock,
+        ids: IdSource,
+        customers_may_refund: bool,
+    ) -> None:
+        self._units = units
+        self._runner = runner
+        self._clock = clock
+        self._ids = ids
+        self._customers_may_refund = customers_may_refund
+
+    async def __call__(self, actor: Actor, wanted: NewRefund) -> Answer:
+        """Refund, or answer with what an earlier request with the same key came to.
+
+        Raises Forbidden, or a Refusal, and has changed nothing then, where there is nothing to refund in this way.
+        """
+        if actor.role is Role.CUSTOMER and not self._customers_may_refund:
+            raise Forbidden("Customers may not refund here; ask the support.")
+        check_idempotency_key(wanted.idempotency_key)
+        if wanted.transaction_id is None:
+            raise NotFound(path=("input", "transactionId"))
+        refund_id = RefundId(self._ids.new())
+        use = KeyUse(
+            actor_id=actor.user_id,
+            act=KeyedAct.REFUND,
+            key=wanted.idempotency_key,
+            fingerprint=wanted.fingerprint(),
+            transaction_id=wanted.transaction_id,
+            refund_id=refund_id,
+        )
+        async with self._units.begin() as uow:
+            earlier = await first_use(uow.keys, use)
+            if earlier is not None:
+                return await self._answer(uow, earlier, replayed=True)
+            transaction, money = await self._check(uow, actor, wanted, wanted.transaction_id)
+            if not await uow.transactions.reserve_refund(transaction.id, money.minor_units):
+                raise _exceeds(transaction)
+            refund, attempt = self._draft(actor, wanted, refund_id, transaction, money)
+            await uow.refunds.add(refund)
+            await uow.attempts.add(attempt)
+            await uow.audit.append(self._requested(actor, refund))
+        await self._runner.run(attempt, origin=Origin.RESPONSE)
+        async with self._units.begin() as uow:
+            return await self._answer(uow, use, replayed=False)
+
+    async def _check(
+        self, uow: UnitOfWork, actor: Actor, wanted: NewRefund, transaction_id: TransactionId
+    ) -> tuple[Transaction, Money]:
+        """The transaction under lock and the amount to refund, if it may be refunded."""
+        transaction = await uow.transactions.lock(transaction_id, actor.scope)
+        if transaction is None:
+            raise NotFound(path=("input", "transactionId"))
+        if wanted.money is not None:
+            _check_money(wanted.money, transaction)
+        if transaction.status is TransactionStatus.REFUNDED:
+            raise AlreadyRefunded(path=("input", "transactionId"))
+        if transaction.status not in CAPTURED:
+            raise NotRefundable(
+                f"A transaction that is {transaction.status} holds no captured money to refund.",
+                path=("input", "transactionId"),
+            )
+        if transaction.disputed:
+            raise NotRefundable(
+                "The payment is disputed; the dispute decides about its money.", path=("input", "transactionId")
+            )
+        money = wanted.money or transaction.in_own_currency(transaction.refundable)
+        if not 0 < money.minor_units <= transaction.refundable:
+            raise _exceeds(transaction)
+        return transaction, money
+
+    def _draft(
+        self, actor: Actor, wanted: NewRefund, refund_id: RefundId, transaction: Transaction, money: Money
+    ) -> tuple[Refund, Attempt]:
+        now = self._clock.now()
+        refund = Refund(
+            id=refund_id,
+            transaction_id=transaction.id,
+            status=RefundStatus.PENDING,
+            money=money,
+            reason=wanted.reason,
+            requested_by=actor.user_id,
+            created_at=now,
+            updated_at=now,
+        )
+        attempt = Attempt(
+            id=AttemptId(self._ids.new()),
+            kind=AttemptKind.REFUND,
+            transaction_id=transaction.id,
+            refund_id=refund.id,
+            amount=money.minor_units,
+            step=AttemptStep.SEND,
+            first_sent_at=now,
+        )
+        return refund, attempt
+
+    def _requested(self, actor: Actor, refund: Refund) -> AuditEntry:
+        return AuditEntry(
+            id=AuditEntryId(self._ids.new()),
+            transaction_id=refund.transaction_id,
+            action=AuditAction.REFUND_REQUESTED,
+            actor_kind=ActorKind.USER,
+            actor_id=actor.user_id,
+            details={
+                "refundId": encode(IdKind.REFUND, refund.id),
+                "amountMinor": str(refund.money.minor_units),
+                "reason": None if refund.reason is None else refund.reason.value,
+            },
+            at=refund.created_at,
+        )
+
+    async def _answer(self, uow: UnitOfWork, use: KeyUse, *, replayed: bool) -> Answer:
+        refund = await uow.refunds.get(use.refund_id) if use.refund_id is not None else None
+        return Answer(
+            transaction=await uow.transactions.get(use.transaction_id),
+            refund=refund,
+            refusals=refusals_of_refund(refund) if refund is not None else (),
+            replayed=replayed,
+        )
+
+
+def _check_money(money: Money, transaction: Transaction) -> None:
+    path = ("input", "money")
+    if money.currency is not transaction.money.currency:
+        raise InvalidCurrency(
+            f"The payment was made in {transaction.money.currency}; it is refunded in the same currency.", path=path
+        )
+    try:
+        money.check_payable()
+    except MoneyError as error:
+        raise InvalidAmount(str(error), path=path) from error
+
+
+def _exceeds(transaction: Transaction) -> RefundExceedsRemaining:
+    left = transaction.in_own_currency(transaction.refundable)
+    return RefundExceedsRemaining(f"At most {left} is left to refund.", path=("input", "money"), max_refundable=left)

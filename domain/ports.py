@@ -1,0 +1,193 @@
+"""What the domain needs of the world: a clock, ids, and storage inside one unit of work.
+
+A unit of work is one database transaction. Nothing in it may call the processor, and nothing may await a dataloader.
+"""
+
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime, timedelta
+from typing import Protocol
+from uuid import UUID
+
+from domain.access import Scope
+from domain.audit import AuditEntry
+from domain.idempotency import KeyRepository
+from domain.identity.users import User
+from domain.ids import AttemptId, RefundId, TransactionId, UserId
+from domain.messaging.webhook_events import EventState, WebhookEvent
+from domain.payments.attempt import Attempt, AttemptKind, AttemptStep
+from domain.payments.refund import Refund
+from domain.payments.transaction import Transaction
+
+
+class Clock(Protocol):
+    """The time of day, for records; leases go by the database's clock."""
+
+    def now(self) -> datetime:
+        """The current time, in UTC."""
+        ...
+
+
+class IdSource(Protocol):
+    """Fresh ids."""
+
+    def new(self) -> UUID:
+        """A UUID that sorts after those made before it (RFC 9562, version 7)."""
+        ...
+
+
+class LeaseLost(Exception):
+    """Another process took the attempt over; whatever this one still has to say of it no longer counts."""
+
+
+class StaleVersion(Exception):
+    """The row changed since it was read; nothing was written."""
+
+
+class EmailTaken(Exception):
+    """A user with this address exists already."""
+
+
+class TransactionRepository(Protocol):
+    """Transactions, locked while a unit of work decides about them."""
+
+    async def add(self, transaction: Transaction) -> None: ...
+
+    async def lock(self, transaction_id: TransactionId, scope: Scope) -> Transaction | None:
+        """The transaction under its row's lock, or None where there is none in this scope."""
+        ...
+
+    async def lock_by_reference(self, processor_reference: str) -> Transaction | None:
+        """The same by the processor's id."""
+        ...
+
+    async def get(self, transaction_id: TransactionId) -> Transaction | None:
+        """The transaction without a lock, for reading only."""
+        ...
+
+    async def get_by_reference(self, processor_reference: str) -> Transaction | None:
+        """The same by the processor's id."""
+        ...
+
+    async def save(self, transaction: Transaction) -> Transaction:
+        """Write a changed transaction and return it with its new version. Raises StaleVersion if it changed meanwhile."""
+        ...
+
+    async def reserve_refund(self, transaction_id: TransactionId, minor_units: int) -> bool:
+        """Claim captured money for a refund in one statement; False where not so much is left."""
+        ...
+
+
+class AttemptRepository(Protocol):
+    """Attempts, with leases that go by the database's clock."""
+
+    async def add(self, attempt: Attempt) -> None:
+        """Store an attempt, claimed by the caller for one lease."""
+        ...
+
+    async def add_only(self, attempt: Attempt) -> bool:
+        """Store a capture or void, unless another one of the transaction is open: then False."""
+        ...
+
+    async def is_open(self, transaction_id: TransactionId, kind: AttemptKind) -> bool:
+        """Whether an attempt of this kind is still undecided."""
+        ...
+
+    async def claim_due(self, limit: int) -> list[Attempt]:
+        """Claim open attempts whose time has come and whose lease, if any, is over."""
+        ...
+
+    async def advance(self, attempt: Attempt, step: AttemptStep) -> None:
+        """Record that a step is done and renew the lease. Raises LeaseLost."""
+        ...
+
+    async def defer(self, attempt: Attempt, pause: timedelta) -> None:
+        """Release the claim and look again after the pause. Raises LeaseLost."""
+        ...
+
+    async def mark_manual(self, attempt: Attempt, reason: str) -> None:
+        """Leave the attempt to a person. Raises LeaseLost."""
+        ...
+
+    async def finish(self, attempt_id: AttemptId) -> None: ...
+
+    async def finish_all(self, transaction_id: TransactionId, kinds: frozenset[AttemptKind]) -> None:
+        """Finish the open attempts of these kinds, because the transaction's state has decided them."""
+        ...
+
+    async def finish_refund(self, refund_id: RefundId) -> None: ...
+
+
+class RefundRepository(Protocol):
+    """Refunds; the transaction's lock is taken first, always."""
+
+    async def add(self, refund: Refund) -> None: ...
+
+    async def get(self, refund_id: RefundId) -> Refund | None: ...
+
+    async def get_by_reference(self, processor_reference: str) -> Refund | None: ...
+
+    async def save(self, refund: Refund) -> None: ...
+
+
+class AuditRepository(Protocol):
+    """The audit log."""
+
+    async def append(self, entry: AuditEntry) -> None: ...
+
+
+class WebhookEventRepository(Protocol):
+    """Webhook events."""
+
+    async def store(self, event: WebhookEvent, received_at: datetime) -> bool:
+        """Keep an event and wake the worker; False where it is known already."""
+        ...
+
+    async def claim_due(self, limit: int) -> list[WebhookEvent]:
+        """Claim events that wait to be handled."""
+        ...
+
+    async def settle(self, event: WebhookEvent, state: EventState, reason: str | None, at: datetime) -> None: ...
+
+    async def defer(self, event: WebhookEvent, pause: timedelta, reason: str) -> None: ...
+
+
+class UserRepository(Protocol):
+    """Users."""
+
+    async def add(self, user: User) -> None:
+        """Raises EmailTaken."""
+        ...
+
+    async def get(self, user_id: UserId) -> User | None: ...
+
+    async def get_by_email(self, email: str) -> User | None: ...
+
+
+class UnitOfWork(Protocol):
+    """One database transaction and everything that can be done in it."""
+
+    @property
+    def transactions(self) -> TransactionRepository: ...
+    @property
+    def attempts(self) -> AttemptRepository: ...
+    @property
+    def refunds(self) -> RefundRepository: ...
+    @property
+    def audit(self) -> AuditRepository: ...
+    @property
+    def keys(self) -> KeyRepository: ...
+    @property
+    def webhook_events(self) -> WebhookEventRepository: ...
+    @property
+    def users(self) -> UserRepository: ...
+
+
+class UnitsOfWork(Protocol):
+    """Where units of work come from."""
+
+    def begin(self) -> AbstractAsyncContextManager[UnitOfWork]:
+        """A unit of work that commits when its block ends, and rolls back when the block raises.
+
+        Raises domain.errors.Unavailable when the database cannot be reached or no connection comes free in time.
+        """
+        ...

@@ -1,0 +1,96 @@
+"""What text may come in: bounded, storable, and never a card number."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import TypeAlias
+
+from domain.errors import CardNumberRefused, InvalidIdempotencyKey, InvalidMetadata, InvalidText
+
+JsonValue: TypeAlias = "str | int | float | bool | list[JsonValue] | dict[str, JsonValue] | None"
+
+IDEMPOTENCY_KEY_LENGTH_MAX = 255
+METADATA_BYTES_MAX = 8 * 1024
+METADATA_DEPTH_MAX = 5
+
+# A card number as people write it: 13 to 19 digits on end with the first digits that networks of that length use, or in
+# the groups that are embossed on cards. Digit groups of UUIDs and dates fit neither.
+_CARD_LIKE = re.compile(
+    r"(?<!\d)(?:4\d{12}|3\d{13,14}|[2-6]\d{15}|[4-6]\d{16,18}"
+    r"|[2-6]\d{3}([ -])\d{4}\1\d{4}\1\d{1,7}|3\d{3}([ -])\d{6}\2\d{4,5})(?!\d)",
+    re.ASCII,
+)
+# Hashes and UUIDs without dashes hold long runs of digits by chance.
+_HEXADECIMAL_NAME = re.compile(r"(?<![0-9A-Za-z])[0-9a-fA-F]{24,}(?![0-9A-Za-z])", re.ASCII)
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def looks_like_card_number(text: str) -> bool:
+    """Whether the text holds digits with a card network's prefix, a card's length and a right check digit (ISO/IEC 7812-1)."""
+    if sum(character.isdigit() for character in text) < 13:
+        return False
+    return any(_luhn_valid(match[0]) for match in _CARD_LIKE.finditer(_HEXADECIMAL_NAME.sub(" ", text)))
+
+
+def check_text(text: str, *, path: tuple[str, ...], length_max: int) -> None:
+    """Raise InvalidText or CardNumberRefused for a text that must not be stored."""
+    if len(text) > length_max:
+        raise InvalidText(f"The text holds {len(text)} characters; {length_max} is the most.", path=path)
+    if _UNSTORABLE.search(text):
+        raise InvalidText("The text holds a NUL or a lone surrogate, which cannot be stored.", path=path)
+    if looks_like_card_number(text):
+        raise CardNumberRefused(path=path)
+
+
+def check_idempotency_key(key: str) -> None:
+    """Raise InvalidIdempotencyKey, InvalidText or CardNumberRefused for a key that cannot be used."""
+    path = ("input", "idempotencyKey")
+    if not 1 <= len(key) <= IDEMPOTENCY_KEY_LENGTH_MAX:
+        raise InvalidIdempotencyKey(
+            f"An idempotency key holds 1 to {IDEMPOTENCY_KEY_LENGTH_MAX} characters; this one holds {len(key)}.",
+            path=path,
+        )
+    check_text(key, path=path, length_max=IDEMPOTENCY_KEY_LENGTH_MAX)
+
+
+def check_metadata(metadata: object) -> Mapping[str, JsonValue]:
+    """The metadata, if it is a JSON object of at most 8 KiB and 5 levels.
+
+    Raises InvalidMetadata, and InvalidText or CardNumberRefused for a text in it, names included.
+    """
+    path = ("input", "metadata")
+    if not isinstance(metadata, dict):
+        raise InvalidMetadata("Metadata is a JSON object, not a list or a single value.", path=path)
+    for text, depth in _texts(metadata):
+        if depth > METADATA_DEPTH_MAX:
+            raise InvalidMetadata(f"Metadata is nested at most {METADATA_DEPTH_MAX} levels deep.", path=path)
+        check_text(text, path=path, length_max=METADATA_BYTES_MAX)
+    if len(json.dumps(metadata, ensure_ascii=False).encode()) > METADATA_BYTES_MAX:
+        raise InvalidMetadata(f"Metadata is at most {METADATA_BYTES_MAX} bytes as JSON.", path=path)
+    return metadata
+
+
+def _texts(root: object) -> Iterator[tuple[str, int]]:
+    """Every leaf and name below `root` as text, with its depth; iterative, so that deep nesting cannot overflow the stack."""
+    waiting: list[tuple[object, int]] = [(root, 1)]
+    while waiting:
+        value, depth = waiting.pop()
+        if depth > METADATA_DEPTH_MAX + 1:
+            yield "", depth
+            return
+        if isinstance(value, dict):
+            for name, child in value.items():
+                yield str(name), depth
+                waiting.append((child, depth + 1))
+        elif isinstance(value, list):
+            waiting.extend((child, depth + 1) for child in value)
+        else:
+            yield str(value), depth - 1
+
+
+def _luhn_valid(text: str) -> bool:
+    digits = [int(character) for character in text if character.isdigit()]
+    if not 13 <= len(digits) <= 19:
+        return False
+    doubled = [digit * 2 - 9 if digit > 4 else digit * 2 for digit in digits[-2::-2]]
+    return (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0

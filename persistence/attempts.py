@@ -1,0 +1,134 @@
+"""Attempts in PostgreSQL. Leases go by the database's clock, so that no process's own clock can steal one."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from sqlalchemy import ColumnElement, RowMapping, and_, func, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.ids import AttemptId, RefundId, TransactionId
+from domain.payments.attempt import LEASE, Attempt, AttemptKind, AttemptState, AttemptStep
+from domain.ports import LeaseLost
+from persistence.tables import attempts
+
+
+class SqlAttempts:
+    """The repository behind `domain.ports.AttemptRepository`."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def add(self, attempt: Attempt) -> None:
+        await self._connection.execute(insert(attempts).values(_columns(attempt)))
+
+    async def add_only(self, attempt: Attempt) -> bool:
+        statement = insert(attempts).values(_columns(attempt)).on_conflict_do_nothing()
+        return (await self._connection.execute(statement)).rowcount == 1
+
+    async def is_open(self, transaction_id: TransactionId, kind: AttemptKind) -> bool:
+        statement = select(attempts.c.id).where(
+            attempts.c.transaction_id == transaction_id,
+            attempts.c.kind == kind.value,
+            attempts.c.state != AttemptState.DONE.value,
+        )
+        return (await self._connection.execute(statement)).first() is not None
+
+    async def claim_due(self, limit: int) -> list[Attempt]:
+        now = func.clock_timestamp()
+        due = (
+            select(attempts.c.id)
+            .where(
+                attempts.c.state == AttemptState.OPEN.value,
+                attempts.c.next_check_at <= now,
+                or_(attempts.c.lease_until.is_(None), attempts.c.lease_until < now),
+            )
+            .order_by(attempts.c.next_check_at)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        statement = (
+            update(attempts)
+            .where(attempts.c.id.in_(due.scalar_subquery()))
+            .values(tries=attempts.c.tries + 1, lease_until=now + LEASE, next_check_at=now + LEASE, last_checked_at=now)
+            .returning(attempts)
+        )
+        return [_attempt_of(row) for row in (await self._connection.execute(statement)).mappings()]
+
+    async def advance(self, attempt: Attempt, step: AttemptStep) -> None:
+        until = func.clock_timestamp() + LEASE
+        values = {"step": step.value, "lease_until": until, "next_check_at": until}
+        await self._mine(attempt, values)
+
+    async def defer(self, attempt: Attempt, pause: timedelta) -> None:
+        await self._mine(attempt, {"lease_until": None, "next_check_at": func.clock_timestamp() + pause})
+
+    async def mark_manual(self, attempt: Attempt, reason: str) -> None:
+        await self._mine(attempt, {"lease_until": None, "state": AttemptState.MANUAL.value, "reason": reason})
+
+    async def finish(self, attempt_id: AttemptId) -> None:
+        await self._finish(attempts.c.id == attempt_id)
+
+    async def finish_all(self, transaction_id: TransactionId, kinds: frozenset[AttemptKind]) -> None:
+        values = [kind.value for kind in kinds]
+        await self._finish(and_(attempts.c.transaction_id == transaction_id, attempts.c.kind.in_(values)))
+
+    async def finish_refund(self, refund_id: RefundId) -> None:
+        await self._finish(attempts.c.refund_id == refund_id)
+
+    async def _finish(self, condition: ColumnElement[bool]) -> None:
+        statement = (
+            update(attempts)
+            .where(condition, attempts.c.state != AttemptState.DONE.value)
+            .values(state=AttemptState.DONE.value, lease_until=None)
+        )
+        await self._connection.execute(statement)
+
+    async def _mine(self, attempt: Attempt, values: Mapping[str, object]) -> None:
+        """Change an open attempt if nobody else has claimed it since.
+
+        One that another door has finished meanwhile is left finished: its outcome is known, and that is the better news.
+        """
+        statement = (
+            update(attempts)
+            .where(
+                attempts.c.id == attempt.id,
+                attempts.c.tries == attempt.tries,
+                attempts.c.state == AttemptState.OPEN.value,
+            )
+            .values(values)
+        )
+        if (await self._connection.execute(statement)).rowcount == 0:
+            raise LeaseLost(f"Attempt {attempt.id} was finished or taken over by another process.")
+
+
+def _columns(attempt: Attempt) -> dict[str, object]:
+    until = func.clock_timestamp() + LEASE
+    return {
+        "id": attempt.id,
+        "kind": attempt.kind.value,
+        "transaction_id": attempt.transaction_id,
+        "refund_id": attempt.refund_id,
+        "amount": attempt.amount,
+        "step": attempt.step.value,
+        "state": attempt.state.value,
+        "tries": attempt.tries,
+        "first_sent_at": attempt.first_sent_at,
+        "lease_until": until,
+        "next_check_at": until,
+        "last_checked_at": func.clock_timestamp(),
+    }
+
+
+def _attempt_of(row: RowMapping) -> Attempt:
+    return Attempt(
+        id=AttemptId(row["id"]),
+        kind=AttemptKind(row["kind"]),
+        transaction_id=TransactionId(row["transaction_id"]),
+        refund_id=None if row["refund_id"] is None else RefundId(row["refund_id"]),
+        amount=row["amount"],
+        step=AttemptStep(row["step"]),
+        state=AttemptState(row["state"]),
+        tries=row["tries"],
+        first_sent_at=row["first_sent_at"],
+    )

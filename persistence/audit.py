@@ -1,0 +1,41 @@
+"""The audit log in PostgreSQL: rows are added, never changed."""
+
+from sqlalchemy import RowMapping, insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.access import ActorKind
+from domain.audit import AuditAction, AuditEntry
+from domain.ids import AuditEntryId, TransactionId, UserId
+from persistence.tables import audit_entries
+
+
+class SqlAudit:
+    """The repository behind `domain.ports.AuditRepository`."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def append(self, entry: AuditEntry) -> None:
+        await self._connection.execute(
+            insert(audit_entries).values(
+                id=entry.id,
+                transaction_id=entry.transaction_id,
+                action=entry.action.value,
+                actor_kind=entry.actor_kind.value,
+                actor_id=entry.actor_id,
+                details=dict(entry.details),
+                at=entry.at,
+            )
+        )
+
+
+def audit_entry_of(row: RowMapping) -> AuditEntry:
+    return AuditEntry(
+        id=AuditEntryId(row["id"]),
+        transaction_id=TransactionId(row["transaction_id"]),
+        action=AuditAction(row["action"]),
+        actor_kind=ActorKind(row["actor_kind"]),
+        actor_id=None if row["actor_id"] is None else UserId(row["actor_id"]),
+        details=row["details"],
+        at=row["at"],
+    )

@@ -1,0 +1,90 @@
+"""Connections to PostgreSQL: bounded, impatient, and never left idle inside a unit of work."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import asyncpg
+import orjson
+from sqlalchemy import exc, make_url
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from domain.errors import Unavailable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseConfig:
+    """How to reach the database. Timeouts are in seconds; the URL is kept out of every repr because it holds a password."""
+
+    url: str = field(repr=False)
+    pool_size: int = 10
+    pool_timeout_seconds: float = 1.0
+    connect_timeout_seconds: float = 5.0
+    statement_timeout_seconds: float = 5.0
+    lock_timeout_seconds: float = 5.0
+
+
+def driver_url(url: str) -> str:
+    """The URL as SQLAlchemy wants it, for asyncpg. Raises ValueError for anything that is no PostgreSQL URL."""
+    try:
+        parsed = make_url(url)
+    except exc.ArgumentError:
+        raise ValueError("it is no database URL") from None
+    if parsed.get_backend_name() not in {"postgresql", "postgres"}:
+        raise ValueError("it is no postgresql:// URL")
+    return parsed.set(drivername="postgresql+asyncpg").render_as_string(hide_password=False)
+
+
+def open_engine(config: DatabaseConfig) -> AsyncEngine:
+    """An engine whose pool never grows past its size: a request that gets no connection in time is told so."""
+    return create_async_engine(
+        driver_url(config.url),
+        pool_size=config.pool_size,
+        max_overflow=0,
+        pool_timeout=config.pool_timeout_seconds,
+        pool_use_lifo=True,
+        pool_pre_ping=True,
+        json_serializer=lambda value: orjson.dumps(value).decode(),
+        json_deserializer=orjson.loads,
+        connect_args={
+            "timeout": config.connect_timeout_seconds,
+            "server_settings": {
+                "application_name": "florin",
+                "statement_timeout": _milliseconds(config.statement_timeout_seconds),
+                "lock_timeout": _milliseconds(config.lock_timeout_seconds),
+                "idle_in_transaction_session_timeout": "10000",
+            },
+        },
+    )
+
+
+@asynccontextmanager
+async def reachable() -> AsyncIterator[None]:
+    """Turn what SQLAlchemy and asyncpg raise for a missing, full or dying database into Unavailable."""
+    try:
+        yield
+    except (exc.TimeoutError, exc.InterfaceError, exc.OperationalError, OSError, TimeoutError) as error:
+        raise Unavailable("The database cannot be reached right now. Try again.") from error
+    except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.CannotConnectNowError) as error:
+        raise Unavailable("The database cannot be reached right now. Try again.") from error
+    except exc.DBAPIError as error:
+        if error.connection_invalidated or _is_passing(error):
+            raise Unavailable("The database cannot be reached right now. Try again.") from error
+        raise
+
+
+@asynccontextmanager
+async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A connection for single statements, without a unit of work around them."""
+    async with reachable(), engine.connect() as connection:
+        yield await connection.execution_options(isolation_level="AUTOCOMMIT")
+
+
+def _is_passing(error: exc.DBAPIError) -> bool:
+    """Whether PostgreSQL's SQLSTATE says that the same may work later (appendix A: classes 08, 40, 53, 55, 57)."""
+    state = getattr(error.orig, "sqlstate", None)
+    return isinstance(state, str) and state[:2] in {"08", "40", "53", "55", "57"}
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(int(seconds * 1000))

@@ -1,0 +1,69 @@
+"""Idempotency keys in PostgreSQL."""
+
+from sqlalchemy import and_, exists, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.idempotency import KeyedAct, KeyUse
+from domain.ids import RefundId, TransactionId, UserId
+from domain.payments.attempt import AttemptKind, AttemptState
+from persistence.tables import attempts, idempotency_keys
+
+_KIND_OF_ACT = {
+    KeyedAct.CREATE_PAYMENT: AttemptKind.CHARGE,
+    KeyedAct.CAPTURE: AttemptKind.CAPTURE,
+    KeyedAct.VOID: AttemptKind.VOID,
+    KeyedAct.REFUND: AttemptKind.REFUND,
+}
+
+
+class SqlKeys:
+    """The repository behind `domain.idempotency.KeyRepository`."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def claim(self, use: KeyUse) -> bool:
+        statement = (
+            insert(idempotency_keys)
+            .values(
+                actor_id=use.actor_id,
+                act=use.act.value,
+                key=use.key,
+                fingerprint=use.fingerprint,
+                transaction_id=use.transaction_id,
+                refund_id=use.refund_id,
+                created_at=func.clock_timestamp(),
+            )
+            .on_conflict_do_nothing()
+        )
+        return (await self._connection.execute(statement)).rowcount == 1
+
+    async def find(self, actor_id: UserId, act: KeyedAct, key: str) -> KeyUse | None:
+        c = idempotency_keys.c
+        # The first request is running while its first claim of the attempt holds; a crashed one stops counting with its lease.
+        running = exists().where(
+            and_(
+                attempts.c.transaction_id == c.transaction_id,
+                attempts.c.refund_id.is_not_distinct_from(c.refund_id),
+                attempts.c.kind == _KIND_OF_ACT[act].value,
+                attempts.c.state == AttemptState.OPEN.value,
+                attempts.c.tries == 1,
+                attempts.c.lease_until > func.clock_timestamp(),
+            )
+        )
+        statement = select(c.fingerprint, c.transaction_id, c.refund_id, running.label("running")).where(
+            c.actor_id == actor_id, c.act == act.value, c.key == key
+        )
+        row = (await self._connection.execute(statement)).mappings().one_or_none()
+        if row is None:
+            return None
+        return KeyUse(
+            actor_id=actor_id,
+            act=act,
+            key=key,
+            fingerprint=row["fingerprint"],
+            transaction_id=TransactionId(row["transaction_id"]),
+            refund_id=None if row["refund_id"] is None else RefundId(row["refund_id"]),
+            running=row["running"],
+        )

@@ -1,0 +1,53 @@
+"""Keyset pages: the next page begins after a row's values, so that the last page costs what the first one does."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, RowMapping, Select, tuple_
+
+from domain.payments.queries import Page, PageRequest, Position
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Keyset:
+    """An order by one column and, for ties, the id, both in one direction so that a row comparison can use the index."""
+
+    # Any: times order some lists, integers others.
+    value: ColumnElement[Any]
+    id: ColumnElement[Any]
+    descending: bool
+
+    # Any: the columns of the statement are the caller's.
+    def cut(self, statement: Select[*tuple[Any, ...]], page: PageRequest) -> Select[*tuple[Any, ...]]:
+        """The statement for a page: one row more than asked for, which tells whether there are more."""
+        if page.after is not None:
+            statement = statement.where(self._beyond(page.after, forward=True))
+        if page.before is not None:
+            statement = statement.where(self._beyond(page.before, forward=False))
+        descending = self.descending is not page.from_end
+        order = [column.desc() if descending else column.asc() for column in (self.value, self.id)]
+        return statement.order_by(*order).limit(page.size + 1)
+
+    def _beyond(self, position: Position, *, forward: bool) -> ColumnElement[bool]:
+        row = tuple_(self.value, self.id)
+        bound = tuple_(position.value, position.id)
+        return row < bound if forward is self.descending else row > bound
+
+
+def page_of(
+    rows: Sequence[RowMapping], request: PageRequest, *, record: Callable[[RowMapping], T], ordered_by: str
+) -> Page[T]:
+    """The page in rows that `Keyset.cut` fetched. `ordered_by` names the column that holds a position's value."""
+    more = len(rows) > request.size
+    kept = list(rows[: request.size])
+    if request.from_end:
+        kept.reverse()
+    return Page(
+        items=[record(row) for row in kept],
+        positions=[Position(row[ordered_by], row["id"]) for row in kept],
+        has_previous=more if request.from_end else request.after is not None,
+        has_next=request.before is not None if request.from_end else more,
+    )

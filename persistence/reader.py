@@ -1,0 +1,243 @@
+"""Reads for lists, nodes and dataloaders. Each is one statement on a connection of its own, inside its actor's scope."""
+
+import re
+from collections.abc import Callable, Sequence
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from typing import Any, TypeVar
+from uuid import UUID
+
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    RowMapping,
+    Select,
+    and_,
+    bindparam,
+    false,
+    func,
+    or_,
+    select,
+    true,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import UUID as PG_UUID
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from domain.access import Scope
+from domain.audit import AuditEntry
+from domain.currencies import Currency
+from domain.identity.users import User
+from domain.ids import AuditEntryId, RefundId, TransactionId, UserId
+from domain.payments.queries import (
+    Order,
+    OrderDirection,
+    OrderField,
+    Page,
+    PageRequest,
+    TransactionFilter,
+)
+from domain.payments.refund import Refund
+from domain.payments.transaction import Transaction
+from persistence.audit import audit_entry_of
+from persistence.engine import reading
+from persistence.paging import Keyset, page_of
+from persistence.refunds import refund_of
+from persistence.tables import audit_entries, refunds, transactions, users
+from persistence.transactions import COLUMNS as TRANSACTION_COLUMNS
+from persistence.transactions import transaction_of, visible
+from persistence.users import user_of
+
+T = TypeVar("T")
+Id = TypeVar("Id", bound=UUID)
+
+_BIGINT_MAX = 2**63 - 1
+_WORD = re.compile(r"[\w.@-]+")
+_ORDER_COLUMNS = {OrderField.CREATED_AT: transactions.c.created_at, OrderField.AMOUNT: transactions.c.amount}
+_OLDEST_REFUND_FIRST = Keyset(refunds.c.created_at, refunds.c.id, descending=False)
+_OLDEST_ENTRY_FIRST = Keyset(audit_entries.c.number, audit_entries.c.id, descending=False)
+_NEWEST_TRANSACTION_FIRST = Keyset(transactions.c.created_at, transactions.c.id, descending=True)
+
+
+class SqlReader:
+    """The reads behind `domain.payments.queries.Reader`."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def transactions_by_ids(self, ids: Sequence[TransactionId], scope: Scope) -> dict[TransactionId, Transaction]:
+        c = transactions.c
+        statement = select(*TRANSACTION_COLUMNS).where(_among(c.id, ids), visible(scope))
+        return {record.id: record for record in map(transaction_of, await self._rows(statement))}
+
+    async def transactions(
+        self, scope: Scope, where: TransactionFilter, order: Order, page: PageRequest
+    ) -> Page[Transaction]:
+        column = _ORDER_COLUMNS[order.field]
+        keyset = Keyset(column, transactions.c.id, descending=order.direction is OrderDirection.DESC)
+        statement = select(*TRANSACTION_COLUMNS).where(visible(scope), *_conditions(where))
+        rows = await self._rows(keyset.cut(statement, page))
+        return page_of(rows, page, record=transaction_of, ordered_by=column.name)
+
+    async def count_transactions(self, scope: Scope, where: TransactionFilter) -> int:
+        statement = select(func.count().label("number")).where(visible(scope), *_conditions(where))
+        rows = await self._rows(statement.select_from(transactions))
+        return int(rows[0]["number"])
+
+    async def users_by_ids(self, ids: Sequence[UserId], scope: Scope) -> dict[UserId, User]:
+        own = true() if scope.owner is None else users.c.id == scope.owner
+        statement = select(*users.c).where(_among(users.c.id, ids), own)
+        return {record.id: record for record in map(user_of, await self._rows(statement))}
+
+    async def refunds_by_ids(self, ids: Sequence[RefundId], scope: Scope) -> dict[RefundId, Refund]:
+        statement = select(*refunds.c).where(_among(refunds.c.id, ids), _of_visible(refunds.c.transaction_id, scope))
+        return {record.id: record for record in map(refund_of, await self._rows(statement))}
+
+    async def refunds_of(
+        self, transaction_ids: Sequence[TransactionId], page: PageRequest, scope: Scope
+    ) -> dict[TransactionId, Page[Refund]]:
+        child = select(*refunds.c).where(_of_visible(refunds.c.transaction_id, scope))
+        return await self._pages_of(
+            transaction_ids, refunds.c.transaction_id, child, _OLDEST_REFUND_FIRST, page, refund_of, "created_at"
+        )
+
+    async def count_refunds_of(
+        self, transaction_ids: Sequence[TransactionId], scope: Scope
+    ) -> dict[TransactionId, int]:
+        return await self._counts_of(transaction_ids, refunds, scope)
+
+    async def audit_entries_by_ids(self, ids: Sequence[AuditEntryId], scope: Scope) -> dict[AuditEntryId, AuditEntry]:
+        c = audit_entries.c
+        statement = select(*c).where(_among(c.id, ids), _of_visible(c.transaction_id, scope))
+        return {record.id: record for record in map(audit_entry_of, await self._rows(statement))}
+
+    async def audit_log_of(
+        self, transaction_ids: Sequence[TransactionId], page: PageRequest, scope: Scope
+    ) -> dict[TransactionId, Page[AuditEntry]]:
+        c = audit_entries.c
+        child = select(*c).where(_of_visible(c.transaction_id, scope))
+        return await self._pages_of(
+            transaction_ids, c.transaction_id, child, _OLDEST_ENTRY_FIRST, page, audit_entry_of, "number"
+        )
+
+    async def count_audit_log_of(
+        self, transaction_ids: Sequence[TransactionId], scope: Scope
+    ) -> dict[TransactionId, int]:
+        return await self._counts_of(transaction_ids, audit_entries, scope)
+
+    async def transactions_of_users(
+        self, user_ids: Sequence[UserId], page: PageRequest, scope: Scope
+    ) -> dict[UserId, Page[Transaction]]:
+        child = select(*TRANSACTION_COLUMNS).where(visible(scope))
+        return await self._pages_of(
+            user_ids, transactions.c.user_id, child, _NEWEST_TRANSACTION_FIRST, page, transaction_of, "created_at"
+        )
+
+    async def count_transactions_of_users(self, user_ids: Sequence[UserId], scope: Scope) -> dict[UserId, int]:
+        c = transactions.c
+        statement = (
+            select(c.user_id, func.count().label("number"))
+            .where(_among(c.user_id, user_ids), visible(scope))
+            .group_by(c.user_id)
+        )
+        return {UserId(row["user_id"]): row["number"] for row in await self._rows(statement)}
+
+    async def _pages_of(
+        self,
+        parent_ids: Sequence[Id],
+        parent_column: ColumnElement[Any],
+        child: Select[*tuple[Any, ...]],
+        keyset: Keyset,
+        page: PageRequest,
+        record: Callable[[RowMapping], T],
+        ordered_by: str,
+    ) -> dict[Id, Page[T]]:
+        """The same page of every parent's children in one statement, each parent's cut by the index on its own."""
+        unique = list(dict.fromkeys(parent_ids))
+        parent = func.unnest(_array(unique)).table_valued("parent_id", name="parents")
+        parent_id: ColumnElement[Any] = parent.c.parent_id
+        piece = keyset.cut(child.where(parent_column == parent_id), page).lateral("piece")
+        rows = await self._rows(select(parent_id, piece).select_from(parent.join(piece, true())))
+        by_parent: dict[UUID, list[RowMapping]] = {parent: [] for parent in unique}
+        for row in rows:
+            by_parent[row["parent_id"]].append(row)
+        return {parent: page_of(by_parent[parent], page, record=record, ordered_by=ordered_by) for parent in unique}
+
+    async def _counts_of(
+        self, transaction_ids: Sequence[TransactionId], table: FromClause, scope: Scope
+    ) -> dict[TransactionId, int]:
+        column = table.c.transaction_id
+        statement = (
+            select(column, func.count().label("number"))
+            .where(_among(column, transaction_ids), _of_visible(column, scope))
+            .group_by(column)
+        )
+        return {TransactionId(row["transaction_id"]): row["number"] for row in await self._rows(statement)}
+
+    async def _rows(self, statement: Select[*tuple[Any, ...]]) -> Sequence[RowMapping]:
+        async with reading(self._engine) as connection:
+            return (await connection.execute(statement)).mappings().all()
+
+
+def _array(ids: Sequence[UUID]) -> ColumnElement[Any]:
+    """The ids as one array parameter, so that a statement's text does not depend on their number."""
+    return bindparam(None, list(ids), type_=ARRAY(PG_UUID))
+
+
+def _among(column: ColumnElement[Any], ids: Sequence[UUID]) -> ColumnElement[bool]:
+    return column == func.any(_array(ids))
+
+
+def _of_visible(transaction_id: ColumnElement[Any], scope: Scope) -> ColumnElement[bool]:
+    if scope.owner is None:
+        return true()
+    return transaction_id.in_(select(transactions.c.id).where(transactions.c.user_id == scope.owner))
+
+
+def _conditions(where: TransactionFilter) -> list[ColumnElement[bool]]:
+    c = transactions.c
+    conditions: list[ColumnElement[bool]] = []
+    if where.statuses is not None:
+        conditions.append(c.status.in_(sorted(where.statuses)))
+    if where.currencies is not None:
+        conditions.append(c.currency.in_(sorted(where.currencies)))
+    if where.user_id is not None:
+        conditions.append(c.user_id == where.user_id)
+    if where.created_from is not None:
+        conditions.append(c.created_at >= where.created_from)
+    if where.created_to is not None:
+        conditions.append(c.created_at < where.created_to)
+    if where.amount_min is not None or where.amount_max is not None:
+        conditions.append(_amount_between(where.amount_min, where.amount_max))
+    if where.text is not None:
+        conditions.append(_matches(where.text))
+    return conditions
+
+
+def _amount_between(least: Decimal | None, most: Decimal | None) -> ColumnElement[bool]:
+    """Major units mean different minor units in different currencies: one branch for each number of decimals."""
+    c = transactions.c
+    branches = []
+    for exponent in sorted({currency.exponent for currency in Currency}):
+        bounds: list[ColumnElement[bool]] = [
+            c.currency.in_(sorted(currency for currency in Currency if currency.exponent == exponent))
+        ]
+        if least is not None:
+            bounds.append(c.amount >= _minor_units(least, exponent, ROUND_CEILING))
+        if most is not None:
+            bounds.append(c.amount <= _minor_units(most, exponent, ROUND_FLOOR))
+        branches.append(and_(*bounds))
+    return or_(*branches)
+
+
+def _minor_units(amount: Decimal, exponent: int, rounding: str) -> int:
+    scaled = int(amount.scaleb(exponent).to_integral_value(rounding))
+    return max(-_BIGINT_MAX, min(scaled, _BIGINT_MAX))
+
+
+def _matches(words: str) -> ColumnElement[bool]:
+    """Every word must begin a word of the description or of the processor's reference, in any order and case."""
+    found = _WORD.findall(words)
+    if not found:
+        return false()
+    query = " & ".join(f"'{word}':*" for word in found)
+    return transactions.c.search.bool_op("@@")(func.to_tsquery("simple", query))

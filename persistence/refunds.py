@@ -1,0 +1,69 @@
+"""Refunds in PostgreSQL."""
+
+from sqlalchemy import ColumnElement, RowMapping, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.currencies import Currency
+from domain.ids import RefundId, TransactionId, UserId
+from domain.money import Money
+from domain.payments.refund import Refund, RefundReason, RefundStatus
+from persistence.rows import failure_columns, failure_of
+from persistence.tables import refunds
+
+
+class SqlRefunds:
+    """The repository behind `domain.ports.RefundRepository`."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def add(self, refund: Refund) -> None:
+        fixed = {
+            "id": refund.id,
+            "transaction_id": refund.transaction_id,
+            "amount": refund.money.minor_units,
+            "currency": refund.money.currency.value,
+            "reason": refund.reason.value if refund.reason else None,
+            "requested_by": refund.requested_by,
+            "created_at": refund.created_at,
+        }
+        await self._connection.execute(insert(refunds).values(fixed | _changing_columns(refund)))
+
+    async def get(self, refund_id: RefundId) -> Refund | None:
+        return await self._one(refunds.c.id == refund_id)
+
+    async def get_by_reference(self, processor_reference: str) -> Refund | None:
+        return await self._one(refunds.c.processor_reference == processor_reference)
+
+    async def save(self, refund: Refund) -> None:
+        await self._connection.execute(
+            update(refunds).where(refunds.c.id == refund.id).values(_changing_columns(refund))
+        )
+
+    async def _one(self, condition: ColumnElement[bool]) -> Refund | None:
+        row = (await self._connection.execute(select(refunds).where(condition))).mappings().one_or_none()
+        return refund_of(row) if row is not None else None
+
+
+def refund_of(row: RowMapping) -> Refund:
+    return Refund(
+        id=RefundId(row["id"]),
+        transaction_id=TransactionId(row["transaction_id"]),
+        status=RefundStatus(row["status"]),
+        money=Money(row["amount"], Currency(row["currency"])),
+        reason=None if row["reason"] is None else RefundReason(row["reason"]),
+        requested_by=None if row["requested_by"] is None else UserId(row["requested_by"]),
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        processor_reference=row["processor_reference"],
+        failure=failure_of(row),
+    )
+
+
+def _changing_columns(refund: Refund) -> dict[str, object]:
+    return {
+        "status": refund.status.value,
+        "processor_reference": refund.processor_reference,
+        "updated_at": refund.updated_at,
+        **failure_columns(refund.failure),
+    }

@@ -1,0 +1,83 @@
+"""The database's schema: bring it to the newest version, and tell whether it is there."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from persistence.engine import reachable
+
+# Any number will do, as long as every process that migrates takes the same one.
+_MIGRATION_LOCK = 5_171_402_883_614
+
+
+def _config(connection: Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def head_revision() -> str:
+    """The newest revision that this code knows."""
+    script = ScriptDirectory(str(Path(__file__).parent / "migrations"))
+    return script.get_current_head() or ""
+
+
+async def migrate(engine: AsyncEngine, on_step: Callable[[str], None] = lambda _: None) -> None:
+    """Bring the schema to the head, one process at a time, each revision in a unit of work of its own.
+
+    `on_step` is told the name of each revision before it runs.
+    """
+
+    def upgrade(connection: Connection) -> None:
+        connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": _MIGRATION_LOCK})
+        connection.commit()
+        try:
+            config = _config(connection)
+            script = ScriptDirectory.from_config(config)
+            before = MigrationContext.configure(connection).get_current_heads()
+            connection.commit()
+            for revision in reversed(list(script.iterate_revisions("head", before or "base"))):
+                on_step(f"{revision.revision} {revision.doc}")
+                command.upgrade(config, revision.revision)
+                connection.commit()
+        finally:
+            connection.rollback()
+            connection.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": _MIGRATION_LOCK})
+            connection.commit()
+
+    async with reachable(), engine.connect() as connection:
+        # Building an index on a large table takes longer than any request may.
+        await connection.execute(text("SET statement_timeout = 0"))
+        await connection.commit()
+        await connection.run_sync(upgrade)
+
+
+async def current_revision(engine: AsyncEngine) -> str | None:
+    """The database's revision; None for an empty database. Raises domain.errors.Unavailable."""
+
+    def read(connection: Connection) -> str | None:
+        return MigrationContext.configure(connection).get_current_revision()
+
+    async with reachable(), engine.connect() as connection:
+        return await connection.run_sync(read)
+
+
+async def pending_changes(engine: AsyncEngine) -> list[object]:
+    """How the database differs from `tables.py`; empty when the migrations and the tables agree."""
+
+    def compare(connection: Connection) -> list[object]:
+        from alembic.autogenerate import compare_metadata  # noqa: PLC0415  only tests compare; it is slow to import
+
+        from persistence.tables import metadata  # noqa: PLC0415  for the same reason
+
+        return list(compare_metadata(MigrationContext.configure(connection), metadata))
+
+    async with engine.connect() as connection:
+        return await connection.run_sync(compare)

@@ -1,0 +1,166 @@
+"""Transactions in PostgreSQL."""
+
+from sqlalchemy import ColumnElement, RowMapping, insert, select, true, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.access import Scope
+from domain.currencies import Currency
+from domain.ids import TransactionId, UserId
+from domain.money import Money
+from domain.payments.transaction import (
+    CaptureMethod,
+    NextAction,
+    NextActionType,
+    PaymentMethodSummary,
+    Transaction,
+    TransactionStatus,
+)
+from domain.ports import StaleVersion
+from persistence.rows import failure_columns, failure_of
+from persistence.tables import transactions
+
+COLUMNS = tuple(column for column in transactions.c if column.name != "search")
+
+
+class SqlTransactions:
+    """The repository behind `domain.ports.TransactionRepository`."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def add(self, transaction: Transaction) -> None:
+        fixed = {
+            "id": transaction.id,
+            "user_id": transaction.user_id,
+            "amount": transaction.money.minor_units,
+            "currency": transaction.money.currency.value,
+            "capture_method": transaction.capture_method.value,
+            "payment_method_id": transaction.payment_method_id,
+            "description": transaction.description,
+            "metadata": dict(transaction.metadata),
+            "return_url": transaction.return_url,
+            "processor": transaction.processor,
+            "created_at": transaction.created_at,
+            "version": transaction.version,
+        }
+        await self._connection.execute(insert(transactions).values(fixed | _changing_columns(transaction)))
+
+    async def lock(self, transaction_id: TransactionId, scope: Scope) -> Transaction | None:
+        return await self._one((transactions.c.id == transaction_id) & visible(scope), locked=True)
+
+    async def lock_by_reference(self, processor_reference: str) -> Transaction | None:
+        return await self._one(transactions.c.processor_reference == processor_reference, locked=True)
+
+    async def get(self, transaction_id: TransactionId) -> Transaction | None:
+        return await self._one(transactions.c.id == transaction_id)
+
+    async def get_by_reference(self, processor_reference: str) -> Transaction | None:
+        return await self._one(transactions.c.processor_reference == processor_reference)
+
+    async def save(self, transaction: Transaction) -> Transaction:
+        statement = (
+            update(transactions)
+            .where(transactions.c.id == transaction.id, transactions.c.version == transaction.version)
+            .values(_changing_columns(transaction) | {"version": transaction.version + 1})
+            .returning(*COLUMNS)
+        )
+        row = (await self._connection.execute(statement)).mappings().one_or_none()
+        if row is None:
+            raise StaleVersion(f"Transaction {transaction.id} is no longer at version {transaction.version}.")
+        return transaction_of(row)
+
+    async def reserve_refund(self, transaction_id: TransactionId, minor_units: int) -> bool:
+        c = transactions.c
+        statement = (
+            update(transactions)
+            .where(c.id == transaction_id, c.refund_reserved + minor_units <= c.captured - c.disputed)
+            .values(refund_reserved=c.refund_reserved + minor_units, version=c.version + 1)
+        )
+        return (await self._connection.execute(statement)).rowcount == 1
+
+    async def _one(self, condition: ColumnElement[bool], *, locked: bool = False) -> Transaction | None:
+        statement = select(*COLUMNS).where(condition)
+        if locked:
+            statement = statement.with_for_update()
+        row = (await self._connection.execute(statement)).mappings().one_or_none()
+        return transaction_of(row) if row is not None else None
+
+
+def visible(scope: Scope) -> ColumnElement[bool]:
+    """The condition that keeps a query inside its actor's scope."""
+    return true() if scope.owner is None else transactions.c.user_id == scope.owner
+
+
+def transaction_of(row: RowMapping) -> Transaction:
+    currency = Currency(row["currency"])
+    fee = None if row["fee"] is None else Money(row["fee"], Currency(row["fee_currency"]))
+    return Transaction(
+        id=TransactionId(row["id"]),
+        user_id=UserId(row["user_id"]),
+        status=TransactionStatus(row["status"]),
+        money=Money(row["amount"], currency),
+        capture_method=CaptureMethod(row["capture_method"]),
+        payment_method_id=row["payment_method_id"],
+        payment_method=_payment_method_of(row),
+        description=row["description"],
+        metadata=row["metadata"],
+        return_url=row["return_url"],
+        processor=row["processor"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        captured=row["captured"],
+        refunded=row["refunded"],
+        refund_reserved=row["refund_reserved"],
+        disputed=row["disputed"],
+        fee=fee,
+        processor_reference=row["processor_reference"],
+        processor_status=row["processor_status"],
+        failure=failure_of(row),
+        next_action=_next_action_of(row),
+        version=row["version"],
+    )
+
+
+def _changing_columns(transaction: Transaction) -> dict[str, object]:
+    card, action = transaction.payment_method, transaction.next_action
+    return {
+        "status": transaction.status.value,
+        "captured": transaction.captured,
+        "refunded": transaction.refunded,
+        "refund_reserved": transaction.refund_reserved,
+        "disputed": transaction.disputed,
+        "fee": transaction.fee.minor_units if transaction.fee else None,
+        "fee_currency": transaction.fee.currency.value if transaction.fee else None,
+        "card_brand": card.brand if card else None,
+        "card_last4": card.last4 if card else None,
+        "card_expiry_month": card.expiry_month if card else None,
+        "card_expiry_year": card.expiry_year if card else None,
+        "processor_reference": transaction.processor_reference,
+        "processor_status": transaction.processor_status,
+        "next_action_type": action.type.value if action else None,
+        "next_action_redirect_url": action.redirect_url if action else None,
+        "next_action_client_secret": action.client_secret if action else None,
+        "updated_at": transaction.updated_at,
+        **failure_columns(transaction.failure),
+    }
+
+
+def _payment_method_of(row: RowMapping) -> PaymentMethodSummary | None:
+    if row["card_brand"] is None:
+        return None
+    return PaymentMethodSummary(
+        brand=row["card_brand"],
+        last4=row["card_last4"],
+        expiry_month=row["card_expiry_month"],
+        expiry_year=row["card_expiry_year"],
+    )
+
+
+def _next_action_of(row: RowMapping) -> NextAction | None:
+    if row["next_action_type"] is None:
+        return None
+    return NextAction(
+        type=NextActionType(row["next_action_type"]),
+        redirect_url=row["next_action_redirect_url"],
+        client_secret=row["next_action_client_secret"],
+    )

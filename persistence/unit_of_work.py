@@ -1,0 +1,40 @@
+"""A unit of work: one database transaction on one connection, with the repositories that write in it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from persistence.attempts import SqlAttempts
+from persistence.audit import SqlAudit
+from persistence.engine import reachable
+from persistence.keys import SqlKeys
+from persistence.refunds import SqlRefunds
+from persistence.transactions import SqlTransactions
+from persistence.users import SqlUsers
+from persistence.webhook_events import SqlWebhookEvents
+
+
+class SqlUnitOfWork:
+    """The repositories of one open database transaction."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self.transactions = SqlTransactions(connection)
+        self.attempts = SqlAttempts(connection)
+        self.refunds = SqlRefunds(connection)
+        self.audit = SqlAudit(connection)
+        self.keys = SqlKeys(connection)
+        self.webhook_events = SqlWebhookEvents(connection)
+        self.users = SqlUsers(connection)
+
+
+class SqlUnitsOfWork:
+    """Begins units of work on an engine."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[SqlUnitOfWork]:
+        async with reachable(), self._engine.begin() as connection:
+            yield SqlUnitOfWork(connection)

@@ -1,0 +1,47 @@
+"""Users in PostgreSQL."""
+
+from sqlalchemy import ColumnElement, RowMapping, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.access import Role
+from domain.identity.users import User
+from domain.ids import UserId
+from domain.ports import EmailTaken
+from persistence.tables import users
+
+
+class SqlUsers:
+    """The repository behind `domain.ports.UserRepository`."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def add(self, user: User) -> None:
+        statement = (
+            insert(users)
+            .values(id=user.id, email=user.email, name=user.name, role=user.role.value, created_at=user.created_at)
+            .on_conflict_do_nothing()
+        )
+        if (await self._connection.execute(statement)).rowcount == 0:
+            raise EmailTaken(f"A user with the address {user.email} exists already.")
+
+    async def get(self, user_id: UserId) -> User | None:
+        return await self._one(users.c.id == user_id)
+
+    async def get_by_email(self, email: str) -> User | None:
+        return await self._one(func.lower(users.c.email) == email.lower())
+
+    async def _one(self, condition: ColumnElement[bool]) -> User | None:
+        row = (await self._connection.execute(select(users).where(condition))).mappings().one_or_none()
+        return user_of(row) if row is not None else None
+
+
+def user_of(row: RowMapping) -> User:
+    return User(
+        id=UserId(row["id"]),
+        email=row["email"],
+        name=row["name"],
+        role=Role(row["role"]),
+        created_at=row["created_at"],
+    )
