@@ -11,6 +11,9 @@ AttemptId = NewType("AttemptId", UUID)
 RefundId = NewType("RefundId", UUID)
 AuditEntryId = NewType("AuditEntryId", UUID)
 
+NIL = UUID(int=0)
+"""The UUID that is nobody's (RFC 9562, section 5.9)."""
+
 _FORM = re.compile(r"(?P<prefix>[a-z]+)_(?P<digits>[0-9a-f]{32})")
 
 

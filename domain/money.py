@@ -1,10 +1,13 @@
 """Money: an integer count of a currency's minor unit, never a float."""
 
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Context, Decimal, DecimalException, Inexact, InvalidOperation, Overflow
 from typing import Self
 
 from domain.currencies import LARGEST_CHARGE, Currency
+
+# Rounds nothing, and holds no number so large that making an integer of it takes long: 1E+999999 took two minutes.
+_EXACT = Context(prec=60, Emin=-60, Emax=60, traps=[Inexact, InvalidOperation, Overflow])
 
 
 class MoneyError(ValueError):
@@ -24,8 +27,13 @@ class Money:
 
         Raises MoneyError where the currency has fewer decimals than the amount: excess digits are refused, not rounded.
         """
-        scaled = amount.scaleb(currency.exponent) if amount.is_finite() else amount
-        if not scaled.is_finite() or scaled != scaled.to_integral_value():
+        if not amount.is_finite():
+            raise MoneyError("The amount must be a number.")
+        try:
+            scaled = amount.scaleb(currency.exponent, _EXACT)
+        except DecimalException:
+            raise MoneyError("The amount has too many digits.") from None
+        if scaled != scaled.to_integral_value():
             raise MoneyError(f"{currency} takes {_decimals(currency.exponent)}; {amount} has more.")
         return cls(int(scaled), currency)
 

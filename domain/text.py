@@ -12,16 +12,24 @@ JsonValue: TypeAlias = "str | int | float | bool | list[JsonValue] | dict[str, J
 IDEMPOTENCY_KEY_LENGTH_MAX = 255
 METADATA_BYTES_MAX = 8 * 1024
 METADATA_DEPTH_MAX = 5
+_INTEGER_MIN, _INTEGER_MAX = -(2**63), 2**63 - 1
 
 # A card number as people write it: 13 to 19 digits on end with the first digits that networks of that length use, or in
-# the groups that are embossed on cards. Digit groups of UUIDs and dates fit neither.
-_CARD_LIKE = re.compile(
-    r"(?<!\d)(?:4\d{12}|3\d{13,14}|[2-6]\d{15}|[4-6]\d{16,18}"
-    r"|[2-6]\d{3}([ -])\d{4}\1\d{4}\1\d{1,7}|3\d{3}([ -])\d{6}\2\d{4,5})(?!\d)",
+# the groups that are embossed on cards. Dates and lists of years fit neither: no network's numbers begin with 20. Each
+# looks ahead without moving on, so that a number is also found right behind another group of digits.
+_CARD_LIKE = (
+    re.compile(
+        r"(?<!\d)(?=((?:4\d{12}|3\d{13,14}|(?:2[2-7]|[3-6]\d)\d{14}|[4-6]\d{16,18}"
+        r"|(?:2[2-7]|[3-6]\d)\d{2}([ -])\d{4}\2\d{4}\2\d{1,7}|3\d{3}([ -])\d{6}\3\d{4,5})(?!\d)))",
+        re.ASCII,
+    ),
+    re.compile(r"(?<!\d)(?=([4-6]\d{3}([ -])\d{4}\2\d{4}\2\d{4}\2\d{1,3}(?!\d)))", re.ASCII),
+)
+# Hashes and UUIDs hold long runs and groups of digits by chance: of random UUIDs, one in 5,000 looked like a card number.
+_HEXADECIMAL_NAME = re.compile(
+    r"(?<![0-9A-Za-z])(?:[0-9a-fA-F]{24,}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})(?![0-9A-Za-z])",
     re.ASCII,
 )
-# Hashes and UUIDs without dashes hold long runs of digits by chance.
-_HEXADECIMAL_NAME = re.compile(r"(?<![0-9A-Za-z])[0-9a-fA-F]{24,}(?![0-9A-Za-z])", re.ASCII)
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -29,7 +37,8 @@ def looks_like_card_number(text: str) -> bool:
     """Whether the text holds digits with a card network's prefix, a card's length and a right check digit (ISO/IEC 7812-1)."""
     if sum(character.isdigit() for character in text) < 13:
         return False
-    return any(_luhn_valid(match[0]) for match in _CARD_LIKE.finditer(_HEXADECIMAL_NAME.sub(" ", text)))
+    searched = _HEXADECIMAL_NAME.sub(" ", text)
+    return any(_luhn_valid(match[1]) for pattern in _CARD_LIKE for match in pattern.finditer(searched))
 
 
 def check_text(text: str, *, path: tuple[str, ...], length_max: int) -> None:
@@ -61,31 +70,36 @@ def check_metadata(metadata: object) -> Mapping[str, JsonValue]:
     path = ("input", "metadata")
     if not isinstance(metadata, dict):
         raise InvalidMetadata("Metadata is a JSON object, not a list or a single value.", path=path)
-    for text, depth in _texts(metadata):
+    for value, depth in _names_and_leaves(metadata):
         if depth > METADATA_DEPTH_MAX:
             raise InvalidMetadata(f"Metadata is nested at most {METADATA_DEPTH_MAX} levels deep.", path=path)
-        check_text(text, path=path, length_max=METADATA_BYTES_MAX)
+        if isinstance(value, int | float) and not _INTEGER_MIN <= value <= _INTEGER_MAX:
+            raise InvalidMetadata("A number in metadata is finite and fits in 64 bits.", path=path)
+        check_text(str(value), path=path, length_max=METADATA_BYTES_MAX)
     if len(json.dumps(metadata, ensure_ascii=False).encode()) > METADATA_BYTES_MAX:
         raise InvalidMetadata(f"Metadata is at most {METADATA_BYTES_MAX} bytes as JSON.", path=path)
     return metadata
 
 
-def _texts(root: object) -> Iterator[tuple[str, int]]:
-    """Every leaf and name below `root` as text, with its depth; iterative, so that deep nesting cannot overflow the stack."""
+def _names_and_leaves(root: object) -> Iterator[tuple[object, int]]:
+    """Every name and leaf below `root` with its depth, ending at the first container that is too deep.
+
+    Iterative, so that deep nesting cannot overflow the stack.
+    """
     waiting: list[tuple[object, int]] = [(root, 1)]
     while waiting:
         value, depth = waiting.pop()
-        if depth > METADATA_DEPTH_MAX + 1:
-            yield "", depth
+        if not isinstance(value, dict | list):
+            yield value, depth - 1
+        elif depth > METADATA_DEPTH_MAX:
+            yield None, depth
             return
-        if isinstance(value, dict):
+        elif isinstance(value, dict):
             for name, child in value.items():
-                yield str(name), depth
+                yield name, depth
                 waiting.append((child, depth + 1))
-        elif isinstance(value, list):
-            waiting.extend((child, depth + 1) for child in value)
         else:
-            yield str(value), depth - 1
+            waiting.extend((child, depth + 1) for child in value)
 
 
 def _luhn_valid(text: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Final
 
 from domain.access import EVERYTHING, ActorKind
 from domain.audit import AuditAction, AuditEntry, Origin
-from domain.ids import AuditEntryId, RefundId
+from domain.ids import AuditEntryId, IdKind, RefundId, encode
 from domain.payments.attempt import AttemptKind
 from domain.payments.gateway import ChargeReport, ChargeStatus, RefundReport, RefundReportStatus
 from domain.payments.refund import Refund, RefundStatus
@@ -47,6 +47,10 @@ class Contradiction(Exception):
     """The report cannot be true together with what we know: other money, another mode, or money for a failed payment."""
 
 
+class Premature(Exception):
+    """A refund made elsewhere cannot be booked while an undecided one of ours holds the money; it can once that is decided."""
+
+
 class Outcomes:
     """Applies reports to transactions and refunds inside a unit of work."""
 
@@ -66,19 +70,18 @@ class Outcomes:
         if report.live is not self._live:
             raise Contradiction(f"The charge is of {'live' if report.live else 'test'} mode, unlike this service.")
         status = _next_status(transaction, report)
-        changed = replace(
-            transaction,
-            status=status,
-            processor_reference=report.reference,
-            processor_status=report.processor_status,
-            captured=max(transaction.captured, report.captured) if status in CAPTURED else transaction.captured,
-            fee=report.fee or transaction.fee,
-            failure=report.failure if status is TransactionStatus.FAILED else None,
-            next_action=report.next_action if status is TransactionStatus.REQUIRES_ACTION else None,
-            payment_method=report.payment_method or transaction.payment_method,
-        )
-        if status is TransactionStatus.FAILED and transaction.status is TransactionStatus.FAILED:
-            changed = replace(changed, failure=transaction.failure)
+        changed = replace(transaction, processor_reference=report.reference)
+        if _tells_of(status, report):
+            changed = replace(
+                changed,
+                status=status,
+                processor_status=report.processor_status,
+                captured=max(transaction.captured, report.captured) if status in CAPTURED else transaction.captured,
+                fee=report.fee or transaction.fee,
+                failure=(transaction.failure or report.failure) if status is TransactionStatus.FAILED else None,
+                next_action=report.next_action if status is TransactionStatus.REQUIRES_ACTION else None,
+                payment_method=report.payment_method or transaction.payment_method,
+            )
         saved = await self._save(uow, transaction, changed, origin, failure=changed.failure)
         if saved.status not in UNDECIDED:
             await uow.attempts.finish_all(saved.id, frozenset({AttemptKind.CHARGE}))
@@ -86,7 +89,9 @@ class Outcomes:
             await uow.attempts.finish_all(saved.id, _FOLLOW_UPS)
         return saved
 
-    async def fail_charge(self, uow: UnitOfWork, transaction: Transaction, failure: Failure) -> Transaction:
+    async def fail_charge(
+        self, uow: UnitOfWork, transaction: Transaction, failure: Failure, origin: Origin
+    ) -> Transaction:
         """Record that the processor rejected a charge before it existed, so that no money can ever move."""
         locked = await uow.transactions.lock(transaction.id, EVERYTHING)
         if locked is None:
@@ -94,7 +99,7 @@ class Outcomes:
         if locked.status is not TransactionStatus.PENDING:
             return locked
         failed = replace(locked, status=TransactionStatus.FAILED, failure=failure)
-        saved = await self._save(uow, locked, failed, Origin.RESPONSE, failure=failure)
+        saved = await self._save(uow, locked, failed, origin, failure=failure)
         await uow.attempts.finish_all(saved.id, frozenset({AttemptKind.CHARGE}))
         return saved
 
@@ -102,7 +107,7 @@ class Outcomes:
         """Bring a refund, and with it its transaction, up to what the processor says.
 
         A refund that was made at the processor itself (in its dashboard) is taken into the books here.
-        Raises UnknownObject or Contradiction, as `apply_charge` does.
+        Raises UnknownObject or Contradiction, as `apply_charge` does, and Premature.
         """
         transaction = await uow.transactions.lock_by_reference(report.charge_reference)
         if transaction is None:
@@ -123,7 +128,9 @@ class Outcomes:
         )
         return await self._settle_refund(uow, transaction, refund, changed, origin)
 
-    async def fail_refund(self, uow: UnitOfWork, refund: Refund, failure: Failure) -> tuple[Refund, Transaction]:
+    async def fail_refund(
+        self, uow: UnitOfWork, refund: Refund, failure: Failure, origin: Origin
+    ) -> tuple[Refund, Transaction]:
         """Record that the processor rejected a refund for good, and give its reservation back."""
         transaction = await uow.transactions.lock(refund.transaction_id, EVERYTHING)
         current = await uow.refunds.get(refund.id)
@@ -132,14 +139,15 @@ class Outcomes:
         if current.status is not RefundStatus.PENDING:
             return current, transaction
         failed = replace(current, status=RefundStatus.FAILED, failure=failure)
-        return await self._settle_refund(uow, transaction, current, failed, Origin.RESPONSE)
+        return await self._settle_refund(uow, transaction, current, failed, origin)
 
     async def _lock_for_charge(self, uow: UnitOfWork, report: ChargeReport) -> Transaction:
         transaction = await uow.transactions.lock_by_reference(report.reference)
         if transaction is None and report.transaction_id is not None:
             # The answer to `create` was lost, or this report overtook it: our own id in the metadata tells whose it is.
             transaction = await uow.transactions.lock(report.transaction_id, EVERYTHING)
-            if transaction is not None and transaction.processor_reference is not None:
+            # While this waited for the lock, whoever held it may have recorded the very charge that was just not found.
+            if transaction is not None and transaction.processor_reference not in {None, report.reference}:
                 raise Contradiction(
                     f"The transaction has two charges: {transaction.processor_reference} and {report.reference}."
                 )
@@ -161,6 +169,8 @@ class Outcomes:
         if report.status is not RefundReportStatus.FAILED and not await uow.transactions.reserve_refund(
             transaction.id, report.money.minor_units
         ):
+            if transaction.refund_reserved > transaction.refunded:
+                raise Premature(f"The refund {report.reference} of {report.money} waits for one of ours to be decided.")
             raise Contradiction(f"The refund {report.reference} of {report.money} is more than what is left to refund.")
         now = self._clock.now()
         refund = Refund(
@@ -180,7 +190,11 @@ class Outcomes:
             uow,
             transaction,
             AuditAction.REFUND_REQUESTED,
-            {"processorReference": report.reference, "amountMinor": str(report.money.minor_units)},
+            {
+                "refundId": encode(IdKind.REFUND, refund.id),
+                "amountMinor": str(report.money.minor_units),
+                "processorReference": report.reference,
+            },
         )
         reserved = await uow.transactions.lock(transaction.id, EVERYTHING)
         if reserved is None:
@@ -200,7 +214,11 @@ class Outcomes:
         amount = after.money.minor_units
         given_back, released = _amounts_of_change(before.status, after.status, amount)
         action = AuditAction.REFUND_COMPLETED if after.status is RefundStatus.COMPLETED else AuditAction.REFUND_FAILED
-        details: dict[str, JsonValue] = {"refundId": str(after.id), "amountMinor": str(amount), "via": origin.value}
+        details: dict[str, JsonValue] = {
+            "refundId": encode(IdKind.REFUND, after.id),
+            "amountMinor": str(amount),
+            "via": origin.value,
+        }
         if after.failure is not None:
             details["failureCode"] = after.failure.code
         await self._audit(uow, transaction, action, details)
@@ -264,6 +282,14 @@ def _next_status(transaction: Transaction, report: ChargeReport) -> TransactionS
     if current in {TransactionStatus.FAILED, TransactionStatus.CANCELED} and report.status in _MONEY_MOVED:
         raise Contradiction(f"The processor reports {report.status} for a transaction that is {current}.")
     return current
+
+
+def _tells_of(status: TransactionStatus, report: ChargeReport) -> bool:
+    """Whether a report describes this status; one that does not was overtaken, and what it says no longer holds."""
+    told = _STATUS_OF_REPORT.get(report.status, TransactionStatus.PENDING)
+    if status in CAPTURED:
+        return told is TransactionStatus.COMPLETED
+    return told is status or (status is TransactionStatus.FAILED and told is TransactionStatus.CANCELED)
 
 
 def _next_refund_status(refund: Refund, report: RefundReport) -> RefundStatus:

@@ -24,7 +24,7 @@ from domain.payments.gateway import (
     RejectionKind,
     RequestRejected,
 )
-from domain.payments.outcomes import Contradiction, Outcomes
+from domain.payments.outcomes import Contradiction, Outcomes, UnknownObject
 from domain.payments.refund import Refund, RefundStatus
 from domain.payments.transaction import UNDECIDED, Failure, Transaction, TransactionStatus
 from domain.ports import Clock, LeaseLost, UnitsOfWork
@@ -61,9 +61,10 @@ class AttemptRunner:
     async def _drive(self, attempt: Attempt, origin: Origin) -> None:
         try:
             undecided = await self._step(attempt, origin)
-        except OutcomeUnknown:
+        except (OutcomeUnknown, RequestRejected):
+            # What gets here rejected is a question (a look-up, a list, a cancellation): it says nothing of the money.
             undecided = True
-        except (Undecidable, Contradiction) as error:
+        except (Undecidable, Contradiction, UnknownObject) as error:
             async with self._units.begin() as uow:
                 await uow.attempts.mark_manual(attempt, str(error))
             return
@@ -106,7 +107,7 @@ class AttemptRunner:
                 reference = await self._create(attempt, transaction)
             except RequestRejected as error:
                 async with self._units.begin() as uow:
-                    await self._outcomes.fail_charge(uow, transaction, _with_refusal(error))
+                    await self._outcomes.fail_charge(uow, transaction, _with_refusal(error), origin)
                 return False
         elif origin is not Origin.RESPONSE:
             report = await self.look_up_charge(reference, undecided=transaction.status in UNDECIDED)
@@ -175,21 +176,22 @@ class AttemptRunner:
             async with self._units.begin() as uow:
                 await uow.attempts.finish(attempt.id)
             return False
-        try:
-            report = await self._known_refund(attempt, refund, reference) if origin is not Origin.RESPONSE else None
-            if report is None:
-                order = RefundOrder(
-                    refund_id=refund.id,
-                    transaction_id=transaction.id,
-                    charge_reference=reference,
-                    money=refund.money,
-                    reason=refund.reason,
-                )
+        report = await self._known_refund(attempt, refund, reference) if origin is not Origin.RESPONSE else None
+        if report is None:
+            order = RefundOrder(
+                refund_id=refund.id,
+                transaction_id=transaction.id,
+                charge_reference=reference,
+                money=refund.money,
+                reason=refund.reason,
+            )
+            try:
                 report = await self._gateway.refund_charge(order, key=attempt.key("refund"))
-        except RequestRejected as error:
-            async with self._units.begin() as uow:
-                await self._outcomes.fail_refund(uow, refund, _with_refusal(error))
-            return False
+            except RequestRejected as error:
+                # Only this rejection is definite: one of a look-up does not tell that no refund was made.
+                async with self._units.begin() as uow:
+                    await self._outcomes.fail_refund(uow, refund, _with_refusal(error), origin)
+                return False
         async with self._units.begin() as uow:
             await self._outcomes.apply_refund(uow, report, origin)
         return report.status is RefundReportStatus.PENDING
@@ -210,10 +212,17 @@ class AttemptRunner:
         return None
 
     async def _fence(self, reference: str, failure: Failure) -> ChargeReport:
-        """Cancel a charge that failed, so that it stays failed. If it succeeded meanwhile, that is what is reported."""
-        report = await self._gateway.cancel_charge(reference, key=f"{reference}:fence")
+        """Cancel a charge that failed, so that it stays failed. If it succeeded meanwhile, that is what is reported.
+
+        Raises OutcomeUnknown where it was neither canceled nor has gone on: it must not be called failed yet. The key names
+        the moment, because the processor repeats a refusal under the same key even when it would cancel by now; a second
+        cancellation changes nothing.
+        """
+        report = await self._gateway.cancel_charge(reference, key=f"{reference}:fence:{self._clock.now().isoformat()}")
         if report.status is ChargeStatus.CANCELED:
             return replace(report, failure=failure)
+        if report.status in {ChargeStatus.DECLINED, ChargeStatus.UNCONFIRMED}:
+            raise OutcomeUnknown("the charge that failed is not canceled yet")
         return report
 
     async def _apply_charge(self, report: ChargeReport, origin: Origin) -> bool:

@@ -1,0 +1,55 @@
+"""The audit log."""
+
+from datetime import datetime
+from typing import Annotated
+
+import strawberry
+from strawberry.scalars import JSON
+
+from api.graphql.context import Info
+from api.graphql.nodes import Node
+from api.graphql.users import User, user_type
+from domain import ids
+from domain.access import ActorKind
+from domain.audit import AuditEntry as AuditEntryRecord
+from domain.ids import IdKind
+
+OLDEST_FIRST = "audit"
+
+
+@strawberry.type(description="One change of a transaction: what, by whom, when. Entries are never edited.")
+class AuditEntry(Node):
+    """An audit entry on the wire."""
+
+    record: strawberry.Private[AuditEntryRecord]
+
+    @strawberry.field(description="The entry's opaque global id.")
+    def id(self) -> strawberry.ID:
+        return strawberry.ID(ids.encode(IdKind.AUDIT_ENTRY, self.record.id))
+
+    @strawberry.field(description='What happened, such as "transaction.created" or "refund.requested".')
+    def action(self) -> str:
+        return self.record.action.value
+
+    @strawberry.field(description="Who did it; null for the processor and the system, and for a user you may not see.")
+    async def actor(self, info: Info) -> Annotated[User, strawberry.lazy("api.graphql.users")] | None:
+        if self.record.actor_id is None:
+            return None
+        user = await info.context.loaders.users.load(self.record.actor_id)
+        return user_type(user) if user is not None else None
+
+    @strawberry.field(description="What kind of party did it.")
+    def actor_kind(self) -> ActorKind:
+        return self.record.actor_kind
+
+    @strawberry.field(description="What the action says beside: amounts in minor units, codes, the status before.")
+    def details(self) -> JSON:
+        return JSON(dict(self.record.details))
+
+    @strawberry.field(description="When it happened.")
+    def at(self) -> datetime:
+        return self.record.at
+
+
+def audit_entry_type(record: AuditEntryRecord) -> AuditEntry:
+    return AuditEntry(record=record)

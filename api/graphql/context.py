@@ -1,0 +1,55 @@
+"""What one GraphQL request carries: who asks, the loaders that batch its reads, and the acts that its mutations call."""
+
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from strawberry.types import Info as StrawberryInfo
+
+from api.graphql.loaders import Loaders
+from domain.access import Actor
+from domain.errors import Unauthenticated
+from domain.payments.authorized import AuthorizedPayments
+from domain.payments.create_payment import CreatePayment
+from domain.payments.queries import Reader
+from domain.payments.refund_payment import RefundPayment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acts:
+    """The acts behind the mutations."""
+
+    create_payment: CreatePayment
+    refund_payment: RefundPayment
+    authorized: AuthorizedPayments
+
+
+@dataclass(slots=True, kw_only=True)
+class Context:
+    """One request. `actor` is None for an anonymous one; `operation_name` is known once the document has been read."""
+
+    request_id: str
+    acts: Acts
+    reader: Reader
+    actor: Actor | None
+    operation_name: str | None = None
+    _loaders: Loaders | None = field(default=None, init=False)
+
+    def require_actor(self) -> Actor:
+        """Raises Unauthenticated."""
+        if self.actor is None:
+            raise Unauthenticated("Send an access token: Authorization: Bearer <token>.")
+        return self.actor
+
+    @property
+    def loaders(self) -> Loaders:
+        """The request's loaders, inside its actor's scope. Raises Unauthenticated."""
+        if self._loaders is None:
+            self._loaders = Loaders(self.reader, self.require_actor().scope)
+        return self._loaders
+
+    def forget_loaded(self) -> None:
+        """Drop what the loaders hold, because a mutation has changed it."""
+        self._loaders = None
+
+
+Info: TypeAlias = StrawberryInfo[Context, None]

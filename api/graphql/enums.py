@@ -1,0 +1,106 @@
+"""The domain's enums as GraphQL sees them, each value with its meaning."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+import strawberry
+from babel import Locale
+from strawberry.types.enum import StrawberryEnumDefinition
+
+from domain.access import ActorKind, Role
+from domain.currencies import Currency
+from domain.errors import ErrorCode, Refusal, catalogue
+from domain.payments.queries import OrderDirection, OrderField
+from domain.payments.refund import RefundReason, RefundStatus
+from domain.payments.transaction import CaptureMethod, NextActionType, TransactionStatus
+
+
+def _publish(
+    enum: type[StrEnum], meanings: Mapping[StrEnum, str], *, name: str | None = None, description: str | None = None
+) -> None:
+    """Make a domain enum a GraphQL enum. Raises KeyError for a value whose meaning is not told."""
+    strawberry.enum(enum, name=name or enum.__name__, description=description or " ".join((enum.__doc__ or "").split()))
+    definition: StrawberryEnumDefinition = enum.__strawberry_definition__  # type: ignore[attr-defined]  # set one line above
+    for value in definition.values:
+        value.description = meanings[enum(value.value)]
+
+
+_publish(
+    TransactionStatus,
+    {
+        TransactionStatus.PENDING: "Accepted by us; the outcome is not known yet. It is being looked up.",
+        TransactionStatus.REQUIRES_ACTION: "The payer must do something (3-D Secure): see nextAction.",
+        TransactionStatus.AUTHORIZED: "Money is reserved on the card, to be captured or voided.",
+        TransactionStatus.COMPLETED: "The money has been taken.",
+        TransactionStatus.PARTIALLY_REFUNDED: "Some of the money has gone back.",
+        TransactionStatus.REFUNDED: "All of the money has gone back.",
+        TransactionStatus.FAILED: "Definitely no money moved: see failure.",
+        TransactionStatus.CANCELED: "Called off before any money was taken.",
+    },
+)
+_publish(
+    RefundStatus,
+    {
+        RefundStatus.PENDING: "Accepted by us; the processor has not completed it yet.",
+        RefundStatus.COMPLETED: "The money is on its way to the payer.",
+        RefundStatus.FAILED: "The money did not go back and can be refunded again: see failure.",
+    },
+)
+_publish(
+    RefundReason,
+    {
+        RefundReason.DUPLICATE: "The payer was charged twice for the same thing.",
+        RefundReason.FRAUDULENT: "The payment was not made by the card's owner.",
+        RefundReason.REQUESTED_BY_CUSTOMER: "The payer asked for the money back.",
+    },
+)
+_publish(
+    CaptureMethod,
+    {
+        CaptureMethod.AUTOMATIC: "Take the money at once.",
+        CaptureMethod.MANUAL: "Reserve it now, and take it later with the mutation capture.",
+    },
+)
+_publish(
+    NextActionType,
+    {
+        NextActionType.REDIRECT: "Send the payer's browser to redirectUrl.",
+        NextActionType.USE_SDK: "Hand clientSecret to the processor's own JavaScript library.",
+    },
+)
+_publish(
+    Role,
+    {
+        Role.CUSTOMER: "Pays, and sees only what is their own.",
+        Role.SUPPORT: "Works for the merchant; sees every transaction and may refund.",
+        Role.ADMIN: "Runs the service for the merchant.",
+    },
+)
+_publish(
+    ActorKind,
+    {
+        ActorKind.USER: "A person, with an access token of their own.",
+        ActorKind.API_KEY: "A program, with an API key.",
+        ActorKind.PROCESSOR: "The card processor, by an answer or a webhook.",
+        ActorKind.SYSTEM: "Florin itself.",
+    },
+)
+_publish(
+    OrderField,
+    {
+        OrderField.CREATED_AT: "By time of creation.",
+        OrderField.AMOUNT: "By amount in minor units, whatever the currency.",
+    },
+    name="TransactionOrderField",
+)
+_publish(
+    OrderDirection,
+    {OrderDirection.ASC: "Smallest or oldest first.", OrderDirection.DESC: "Largest or newest first."},
+)
+_publish(
+    Currency,
+    {currency: Locale("en").currencies[currency.value] for currency in Currency},
+    name="CurrencyCode",
+    description="Every currency that the processor takes, by its ISO 4217 code.",
+)
+_publish(ErrorCode, {ErrorCode(error.code): error.default_message() for error in catalogue(Refusal)})

@@ -1,0 +1,163 @@
+"""GraphQL over HTTP (https://graphql.github.io/graphql-over-http/draft/): which requests are well formed, and what they get."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from api.authentication import Authentication
+from api.graphql.context import Acts, Context
+from api.graphql.execution import Executor, MutationByGet, OperationRequest
+from api.negotiation import preferred
+from api.problem import status_of
+from api.request import read_body, record_of
+from domain.errors import BadInput, FlorinError, RequestError, Unauthenticated
+from domain.payments.queries import Reader
+
+BODY_BYTES_MAX = 1024 * 1024
+
+JSON = "application/json"
+GRAPHQL_RESPONSE = "application/graphql-response+json"
+HTML = "text/html"
+
+_SECURITY_HEADERS = {
+    "Cache-Control": "no-store",
+    "Vary": "Accept, Authorization",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class UnsupportedMediaType(RequestError):
+    """A request by POST carries its operation as application/json in UTF-8."""
+
+    code = "UNSUPPORTED_MEDIA_TYPE"
+
+
+class MethodNotAllowed(RequestError):
+    """This address answers to GET (queries only) and POST."""
+
+    code = "METHOD_NOT_ALLOWED"
+
+
+class NotAcceptable(RequestError):
+    """This address answers in application/graphql-response+json or application/json."""
+
+    code = "NOT_ACCEPTABLE"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraphQLEndpoint:
+    """The address /graphql. `page` is GraphiQL, for browsers; None where it is not offered."""
+
+    executor: Executor
+    authentication: Authentication
+    acts: Acts
+    reader: Reader
+    page: Callable[[Request], Awaitable[Response]] | None
+
+    async def __call__(self, request: Request) -> Response:
+        accept = request.headers.get("accept")
+        # Without a query there is nothing to answer but the page, which every browser and `*/*` accept.
+        wants_page = request.method == "GET" and "query" not in request.query_params
+        if wants_page and self.page is not None and preferred(accept, (HTML, JSON, GRAPHQL_RESPONSE)) == HTML:
+            return await self.page(request)
+        media_type = preferred(accept, (JSON, GRAPHQL_RESPONSE))
+        if media_type is None:
+            return _error_response(request, NotAcceptable(), JSON)
+        try:
+            return await self._run(request, media_type)
+        except FlorinError as error:
+            return _error_response(request, error, media_type)
+        except ClientDisconnect:
+            # Nobody is there to read it, but the request log wants an answer.
+            return _error_response(request, BadInput("The connection closed before the request was complete."), JSON)
+
+    async def _run(self, request: Request, media_type: str) -> Response:
+        match request.method:
+            case "POST":
+                operation = await _from_body(request)
+            case "GET":
+                operation = _from_url(request)
+            case _:
+                raise MethodNotAllowed
+        record = record_of(request)
+        actor = await self.authentication.actor(request.headers)
+        record.actor = None if actor is None else actor.user_id
+        context = Context(request_id=record.id, acts=self.acts, reader=self.reader, actor=actor)
+        result = await self.executor.run(operation, context, read_only=request.method == "GET")
+        record.operation = context.operation_name
+        # A client that asks for plain JSON gets 200 for every well-formed request: it may stand behind proxies that make
+        # an answer of their own of anything else. The other media type tells with its status whether anything ran.
+        status = 200 if result.executed or media_type == JSON else 400
+        return _response(result.body, status, media_type)
+
+
+def _response(
+    body: Mapping[str, object], status: int, media_type: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    return Response(
+        orjson.dumps(body),
+        status_code=status,
+        media_type=f"{media_type}; charset=utf-8",
+        headers={**_SECURITY_HEADERS, **(headers or {})},
+    )
+
+
+def _error_response(request: Request, error: FlorinError, media_type: str) -> Response:
+    """An error of the request itself, before any operation ran, in the shape of a GraphQL response."""
+    extensions = {"code": error.code, "retryable": error.retryable, "requestId": record_of(request).id}
+    status, headers = status_of(error), {}
+    if isinstance(error, MutationByGet):
+        status, headers = 405, {"Allow": "POST"}
+    elif isinstance(error, MethodNotAllowed):
+        headers = {"Allow": "GET, POST"}
+    elif isinstance(error, Unauthenticated):
+        headers = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+    return _response({"errors": [{"message": error.message, "extensions": extensions}]}, status, media_type, headers)
+
+
+async def _from_body(request: Request) -> OperationRequest:
+    media_type, _, parameters = request.headers.get("content-type", "").partition(";")
+    charset = parameters.replace(" ", "").replace('"', "").lower()
+    if media_type.strip().lower() != JSON or charset not in {"", "charset=utf-8"}:
+        raise UnsupportedMediaType
+    body = await read_body(request, BODY_BYTES_MAX)
+    try:
+        content = orjson.loads(body)
+    except ValueError as error:
+        raise BadInput(f"The body is not valid JSON: {error}.") from error
+    if not isinstance(content, dict):
+        raise BadInput('The body is a JSON object such as {"query": "{ __typename }"}; lists (batches) are not taken.')
+    return _operation(content)
+
+
+def _from_url(request: Request) -> OperationRequest:
+    parameters: dict[str, Any] = {}  # Any: whatever JSON the client sends
+    for name, value in request.query_params.multi_items():
+        if name in parameters:
+            raise BadInput(f"The parameter {name} is given twice.")
+        parameters[name] = value
+    for name in ("variables", "extensions"):
+        if name in parameters:
+            try:
+                parameters[name] = orjson.loads(parameters[name])
+            except ValueError as error:
+                raise BadInput(f"{name} is not valid JSON: {error}.") from error
+    return _operation(parameters)
+
+
+def _operation(content: Mapping[str, Any]) -> OperationRequest:  # Any: whatever JSON the client sends
+    query, name = content.get("query"), content.get("operationName")
+    variables, extensions = content.get("variables"), content.get("extensions")
+    if not isinstance(query, str):
+        raise BadInput("query is missing: it holds the GraphQL document as a string.")
+    if name is not None and not isinstance(name, str):
+        raise BadInput("operationName is a string.")
+    if variables is not None and not isinstance(variables, dict):
+        raise BadInput("variables is a JSON object.")
+    if extensions is not None and not isinstance(extensions, dict):
+        raise BadInput("extensions is a JSON object.")
+    return OperationRequest(query=query, operation_name=name or None, variables=variables)

@@ -1,0 +1,126 @@
+"""Relay connections over keyset pages (https://relay.dev/graphql/connections.htm): opaque cursors, both directions."""
+
+import base64
+import binascii
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Generic, TypeVar
+from uuid import UUID
+
+import orjson
+import strawberry
+
+from domain.errors import BadInput
+from domain.payments.queries import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, Page, PageRequest, Position
+
+N = TypeVar("N")
+R = TypeVar("R")
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_BIGINT_MAX = 2**63 - 1
+
+First = Annotated[int | None, strawberry.argument(description="How many from the start: 1 to 100. Not with last.")]
+After = Annotated[str | None, strawberry.argument(description="Only what comes after this cursor.")]
+Last = Annotated[int | None, strawberry.argument(description="How many from the end: 1 to 100. Not with first.")]
+Before = Annotated[str | None, strawberry.argument(description="Only what comes before this cursor.")]
+
+
+@strawberry.type(description="Where a page lies in its list.")
+class PageInfo:
+    """Relay's PageInfo."""
+
+    has_next_page: bool = strawberry.field(description="Whether there is more after this page.")
+    has_previous_page: bool = strawberry.field(description="Whether there is more before this page.")
+    start_cursor: str | None = strawberry.field(description="The first item's cursor; null on an empty page.")
+    end_cursor: str | None = strawberry.field(description="The last item's cursor; null on an empty page.")
+
+
+@strawberry.type(description="An item and its place in the list.")
+class Edge(Generic[N]):
+    """Relay's edge."""
+
+    node: N = strawberry.field(description="The item.")
+    cursor: str = strawberry.field(description="The item's place, to be passed as after or before.")
+
+
+@strawberry.type(description="A page of a list.")
+class Connection(Generic[N]):
+    """Relay's connection, with `nodes` for clients that need no cursors for each item."""
+
+    edges: list[Edge[N]] = strawberry.field(description="The items with their cursors.")
+    nodes: list[N] = strawberry.field(description="The items.")
+    page_info: PageInfo = strawberry.field(description="Where this page lies in the list.")
+    count: strawberry.Private[Callable[[], Awaitable[int]]]
+
+    @strawberry.field(description="How many items the whole list has. It is counted only when asked for, and costs.")
+    async def total_count(self) -> int | None:
+        return await self.count()
+
+
+def connection(
+    page: Page[R], ordering: str, node: Callable[[R], N], count: Callable[[], Awaitable[int]]
+) -> Connection[N]:
+    """A connection over a page of records; `ordering` is the list's, as given to `page_request`."""
+    nodes = [node(item) for item in page.items]
+    cursors = [encode_cursor(position, ordering) for position in page.positions]
+    return Connection(
+        edges=[Edge(node=item, cursor=cursor) for item, cursor in zip(nodes, cursors, strict=True)],
+        nodes=nodes,
+        page_info=PageInfo(
+            has_next_page=page.has_next,
+            has_previous_page=page.has_previous,
+            start_cursor=cursors[0] if cursors else None,
+            end_cursor=cursors[-1] if cursors else None,
+        ),
+        count=count,
+    )
+
+
+def page_request(
+    first: int | None, after: str | None, last: int | None, before: str | None, *, ordering: str
+) -> PageRequest:
+    """The piece of a list that four Relay arguments ask for.
+
+    `ordering` names the list's order: a cursor of another order is refused, because it would point nowhere.
+    Raises BadInput for sizes outside 1 to 100, for both directions at once, and for a cursor that is not ours.
+    """
+    if first is not None and last is not None:
+        raise BadInput("Give first or last, not both.")
+    for name, size in (("first", first), ("last", last)):
+        if size is not None and not 1 <= size <= PAGE_SIZE_MAX:
+            raise BadInput(f"{name} is 1 to {PAGE_SIZE_MAX}, not {size}.")
+    return PageRequest(
+        size=first or last or PAGE_SIZE_DEFAULT,
+        after=None if after is None else _decode_cursor(after, "after", ordering),
+        before=None if before is None else _decode_cursor(before, "before", ordering),
+        from_end=last is not None,
+    )
+
+
+def encode_cursor(position: Position, ordering: str) -> str:
+    value = position.value
+    if isinstance(value, datetime):
+        # Whole microseconds, as PostgreSQL keeps them: a rounded cursor would skip or repeat rows.
+        content = orjson.dumps([ordering, "t", (value - _EPOCH) // timedelta(microseconds=1), position.id.hex])
+    else:
+        content = orjson.dumps([ordering, "n", value, position.id.hex])
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
+
+
+def _decode_cursor(text: str, name: str, ordering: str) -> Position:
+    try:
+        content = orjson.loads(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
+    except (ValueError, binascii.Error):
+        raise BadInput(f"{name} is not a cursor of this API.") from None
+    match content:
+        case [str(list_order), "t" | "n" as kind, int(number), str(digits)] if (
+            abs(number) <= _BIGINT_MAX and len(digits) == 32 and digits.isascii() and digits.isalnum()
+        ):
+            if list_order != ordering:
+                raise BadInput(f"{name} is a cursor of a list in another order.")
+            try:
+                value = _EPOCH + timedelta(microseconds=number) if kind == "t" else number
+                return Position(value, UUID(hex=digits))
+            except (ValueError, OverflowError):
+                pass
+    raise BadInput(f"{name} is not a cursor of this API.")

@@ -1,0 +1,241 @@
+"""Transactions: the type, and the filter and order of their list."""
+
+from datetime import datetime
+from decimal import Decimal
+
+import strawberry
+from strawberry.scalars import JSON
+
+from api.graphql import audit, refunds
+from api.graphql.audit import AuditEntry, audit_entry_type
+from api.graphql.context import Info
+from api.graphql.failures import PaymentFailure, failure_type
+from api.graphql.money import MoneyType, money_type
+from api.graphql.nodes import Node
+from api.graphql.paging import After, Before, Connection, First, Last, connection, page_request
+from api.graphql.refunds import Refund, refund_type
+from api.graphql.users import User, user_type
+from domain import ids
+from domain.currencies import Currency
+from domain.errors import BadInput, Refusal
+from domain.ids import IdKind, UserId
+from domain.payments.queries import Order, OrderDirection, OrderField
+from domain.payments.queries import TransactionFilter as Filter
+from domain.payments.transaction import CaptureMethod, NextActionType, TransactionStatus
+from domain.payments.transaction import Transaction as TransactionRecord
+from domain.text import check_text
+
+SEARCH_TEXT_LENGTH_MAX = 200
+
+
+@strawberry.type(description="What may be shown of a card. Its number is never known here.")
+class PaymentMethodSummary:
+    """A payment method on the wire."""
+
+    brand: str = strawberry.field(description='The card network, such as "visa".')
+    last4: str = strawberry.field(description="The last four digits.")
+    expiry_month: int = strawberry.field(description="The month in which the card expires: 1 to 12.")
+    expiry_year: int = strawberry.field(description="The year in which the card expires, with four digits.")
+
+
+@strawberry.type(description="What the payer must do to complete the payment.")
+class NextAction:
+    """A next action on the wire."""
+
+    type: NextActionType = strawberry.field(description="How to go about it.")
+    redirect_url: str | None = strawberry.field(description="Where to send the payer's browser, for REDIRECT.")
+    client_secret: str | None = strawberry.field(
+        description="What the processor's JavaScript library needs, for USE_SDK. Keep it from anybody but the payer."
+    )
+
+
+@strawberry.type(description="One act of paying, from the first word to the last refund.")
+class Transaction(Node):
+    """A transaction on the wire."""
+
+    record: strawberry.Private[TransactionRecord]
+
+    @strawberry.field(description="The transaction's opaque global id.")
+    def id(self) -> strawberry.ID:
+        return strawberry.ID(ids.encode(IdKind.TRANSACTION, self.record.id))
+
+    @strawberry.field(description="Where the transaction stands.")
+    def status(self) -> TransactionStatus:
+        return self.record.status
+
+    @strawberry.field(description="What was asked for.")
+    def money(self) -> MoneyType:
+        return money_type(self.record.money)
+
+    @strawberry.field(description="What has been taken from the card.")
+    def captured_money(self) -> MoneyType:
+        return money_type(self.record.in_own_currency(self.record.captured))
+
+    @strawberry.field(description="What has gone back to the payer.")
+    def refunded_money(self) -> MoneyType:
+        return money_type(self.record.in_own_currency(self.record.refunded))
+
+    @strawberry.field(description="What can still be refunded: captured, less refunds made or under way.")
+    def refundable_money(self) -> MoneyType:
+        return money_type(self.record.in_own_currency(self.record.refundable))
+
+    @strawberry.field(
+        description="What the processor keeps, in the currency in which it settles; null until it has told."
+    )
+    def fee_money(self) -> MoneyType | None:
+        return None if self.record.fee is None else money_type(self.record.fee)
+
+    @strawberry.field(
+        description="Captured, less refunds and the fee; null until the fee is known, and where it is in another currency."
+    )
+    def net_money(self) -> MoneyType | None:
+        record = self.record
+        if record.fee is None or record.fee.currency is not record.money.currency:
+            return None
+        return money_type(record.in_own_currency(record.captured - record.refunded - record.fee.minor_units))
+
+    @strawberry.field(description="Your own words for it.")
+    def description(self) -> str | None:
+        return self.record.description
+
+    @strawberry.field(description="Your own data, as it was given; an empty object if none was.")
+    def metadata(self) -> JSON:
+        return JSON(dict(self.record.metadata))
+
+    @strawberry.field(description="When the money is taken.")
+    def capture_method(self) -> CaptureMethod:
+        return self.record.capture_method
+
+    @strawberry.field(description="The card, as far as it may be shown.")
+    def payment_method(self) -> PaymentMethodSummary | None:
+        card = self.record.payment_method
+        if card is None:
+            return None
+        return PaymentMethodSummary(
+            brand=card.brand, last4=card.last4, expiry_month=card.expiry_month, expiry_year=card.expiry_year
+        )
+
+    @strawberry.field(description='Who moves the money: "stripe".')
+    def processor(self) -> str:
+        return self.record.processor
+
+    @strawberry.field(description="The processor's own id of the payment; null until it has answered.")
+    def processor_reference(self) -> str | None:
+        return self.record.processor_reference
+
+    @strawberry.field(description="The processor's own word for where it stands.")
+    def processor_status(self) -> str | None:
+        return self.record.processor_status
+
+    @strawberry.field(description="Why it failed, if it did.")
+    def failure(self) -> PaymentFailure | None:
+        return failure_type(self.record.failure)
+
+    @strawberry.field(description="What the payer must do, while the status is REQUIRES_ACTION.")
+    def next_action(self) -> NextAction | None:
+        action = self.record.next_action
+        if action is None:
+            return None
+        return NextAction(type=action.type, redirect_url=action.redirect_url, client_secret=action.client_secret)
+
+    @strawberry.field(description="Who pays.")
+    async def user(self, info: Info) -> User | None:
+        user = await info.context.loaders.users.load(self.record.user_id)
+        return user_type(user) if user is not None else None
+
+    @strawberry.field(description="The transaction's refunds, oldest first.")
+    async def refunds(
+        self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None
+    ) -> Connection[Refund]:
+        page = page_request(first, after, last, before, ordering=refunds.OLDEST_FIRST)
+        loaders, record = info.context.loaders, self.record
+        return connection(
+            await loaders.refunds_of(page).load(record.id),
+            refunds.OLDEST_FIRST,
+            lambda refund: refund_type(refund, record),
+            lambda: loaders.refund_counts.load(record.id),
+        )
+
+    @strawberry.field(description="Everything that happened to the transaction, oldest first.")
+    async def audit_log(
+        self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None
+    ) -> Connection[AuditEntry]:
+        page = page_request(first, after, last, before, ordering=audit.OLDEST_FIRST)
+        loaders, transaction_id = info.context.loaders, self.record.id
+        return connection(
+            await loaders.audit_log_of(page).load(transaction_id),
+            audit.OLDEST_FIRST,
+            audit_entry_type,
+            lambda: loaders.audit_log_counts.load(transaction_id),
+        )
+
+    @strawberry.field(description="When it was created.")
+    def created_at(self) -> datetime:
+        return self.record.created_at
+
+    @strawberry.field(description="When it last changed.")
+    def updated_at(self) -> datetime:
+        return self.record.updated_at
+
+
+def transaction_type(record: TransactionRecord) -> Transaction:
+    return Transaction(record=record)
+
+
+@strawberry.input(description="Which transactions a list holds; all conditions must hold.")
+class TransactionFilter:
+    """The domain's filter as it comes in."""
+
+    status: list[TransactionStatus] | None = strawberry.field(default=None, description="In one of these statuses.")
+    currency: list[Currency] | None = strawberry.field(default=None, description="In one of these currencies.")
+    user_id: strawberry.ID | None = strawberry.field(default=None, description="Paid by this user.")
+    created_from: datetime | None = strawberry.field(default=None, description="Created at this moment or later.")
+    created_to: datetime | None = strawberry.field(default=None, description="Created before this moment.")
+    min_amount: Decimal | None = strawberry.field(
+        default=None, description='Of at least this amount in major units, such as "10.00", in whatever currency.'
+    )
+    max_amount: Decimal | None = strawberry.field(
+        default=None, description="Of at most this amount in major units, in whatever currency."
+    )
+    text: str | None = strawberry.field(
+        default=None,
+        description="Each word begins a word of the description or of the processor's reference; case does not count.",
+    )
+
+    def to_filter(self) -> Filter:
+        """Raises BadInput for a text that cannot be searched for."""
+        user_id = None
+        if self.user_id is not None:
+            # An id that is none of ours belongs to nobody; the nil UUID (RFC 9562) is nobody's too.
+            user_id = UserId(ids.decode_as(IdKind.USER, self.user_id) or ids.NIL)
+        if self.text is not None:
+            try:
+                check_text(self.text, path=("filter", "text"), length_max=SEARCH_TEXT_LENGTH_MAX)
+            except Refusal as error:
+                raise BadInput(f"filter.text: {error.message}") from error
+        return Filter(
+            statuses=None if self.status is None else frozenset(self.status),
+            currencies=None if self.currency is None else frozenset(self.currency),
+            user_id=user_id,
+            created_from=self.created_from,
+            created_to=self.created_to,
+            amount_min=self.min_amount,
+            amount_max=self.max_amount,
+            text=self.text,
+        )
+
+
+@strawberry.input(description="How a list of transactions is ordered; ties are broken by id.")
+class TransactionOrder:
+    """The domain's order as it comes in."""
+
+    field: OrderField = strawberry.field(default=OrderField.CREATED_AT, description="By what.")
+    direction: OrderDirection = strawberry.field(default=OrderDirection.DESC, description="Which end comes first.")
+
+    def to_order(self) -> Order:
+        return Order(self.field, self.direction)
+
+
+def ordering_name(order: Order) -> str:
+    """The name of an order in cursors."""
+    return f"transactions:{order.field}:{order.direction}"

@@ -1,0 +1,65 @@
+"""Users."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import strawberry
+
+from api.graphql.context import Info
+from api.graphql.nodes import Node
+from api.graphql.paging import After, Before, Connection, First, Last, connection, page_request
+from domain import ids
+from domain.access import Role
+from domain.identity.users import User as UserRecord
+from domain.ids import IdKind
+
+if TYPE_CHECKING:
+    from api.graphql.transactions import Transaction
+
+NEWEST_FIRST = "transactions:CREATED_AT:DESC"
+
+
+@strawberry.type(description="Somebody who pays, or who works for the merchant.")
+class User(Node):
+    """A user on the wire."""
+
+    record: strawberry.Private[UserRecord]
+
+    @strawberry.field(description="The user's opaque global id.")
+    def id(self) -> strawberry.ID:
+        return strawberry.ID(ids.encode(IdKind.USER, self.record.id))
+
+    @strawberry.field(description="The user's email address.")
+    def email(self) -> str:
+        return self.record.email
+
+    @strawberry.field(description="The user's name.")
+    def name(self) -> str:
+        return self.record.name
+
+    @strawberry.field(description="What the user is to the merchant.")
+    def role(self) -> Role:
+        return self.record.role
+
+    @strawberry.field(description="When the user was created.")
+    def created_at(self) -> datetime:
+        return self.record.created_at
+
+    @strawberry.field(description="The user's transactions, newest first, as far as the asker may see them.")
+    async def transactions(
+        self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None
+    ) -> Connection[Annotated["Transaction", strawberry.lazy("api.graphql.transactions")]]:
+        from api.graphql.transactions import transaction_type  # noqa: PLC0415  the two types hold each other
+
+        page = page_request(first, after, last, before, ordering=NEWEST_FIRST)
+        loaders, user_id = info.context.loaders, self.record.id
+        return connection(
+            await loaders.transactions_of(page).load(user_id),
+            NEWEST_FIRST,
+            transaction_type,
+            lambda: loaders.user_transaction_counts.load(user_id),
+        )
+
+
+def user_type(record: UserRecord) -> User:
+    return User(record=record)

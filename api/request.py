@@ -1,0 +1,108 @@
+"""What is the same for every request: its id, its log line, and a body that is read only so far."""
+
+import re
+import time
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.problem import problem_response
+from domain.errors import InternalError, RequestError
+from domain.ports import IdSource
+
+log = structlog.get_logger(__name__)
+
+REQUEST_ID_HEADER = "X-Request-ID"
+_SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._\-]{1,64}", re.ASCII)
+
+
+class PayloadTooLarge(RequestError):
+    """The request's body is larger than this address takes."""
+
+    code = "PAYLOAD_TOO_LARGE"
+
+
+@dataclass(slots=True)
+class RequestRecord:
+    """What the log line of a request tells beside its path and status; the endpoint fills in what it learns."""
+
+    id: str
+    actor: UUID | None = None
+    operation: str | None = None
+
+
+class RequestLog:
+    """Gives every request an id and one log line, and answers for an endpoint that fails without an answer of its own."""
+
+    def __init__(self, app: ASGIApp, ids: IdSource) -> None:
+        self._app = app
+        self._ids = ids
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        record = RequestRecord(self._request_id(Headers(scope=scope)))
+        scope.setdefault("state", {})["record"] = record
+        started = time.perf_counter()
+        status: int | None = None
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)[REQUEST_ID_HEADER] = record.id
+            await send(message)
+
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=record.id)
+        try:
+            await self._app(scope, receive, send_with_id)
+        except Exception:
+            log.exception("request.failed")
+            if status is None:
+                await problem_response(InternalError(), record.id)(scope, receive, send_with_id)
+        finally:
+            log.info(
+                "request",
+                method=scope["method"],
+                path=scope["path"],
+                status=status,
+                duration_ms=round((time.perf_counter() - started) * 1000, 1),
+                operation=record.operation,
+                actor=None if record.actor is None else str(record.actor),
+            )
+
+    def _request_id(self, headers: Headers) -> str:
+        """The caller's own id, if it is one that can safely stand in logs and headers; else a fresh one."""
+        given = headers.get(REQUEST_ID_HEADER, "")
+        return given if _SANE_REQUEST_ID.fullmatch(given) else self._ids.new().hex
+
+
+def record_of(request: Request) -> RequestRecord:
+    """The record that RequestLog made for this request."""
+    state: MutableMapping[str, Any] = request.scope["state"]  # Any: Starlette lets anything be kept there
+    record = state["record"]
+    if not isinstance(record, RequestRecord):
+        raise TypeError("RequestLog does not stand around this application.")
+    return record
+
+
+async def read_body(request: Request, bytes_max: int) -> bytes:
+    """The body, if it is at most `bytes_max` long. Raises PayloadTooLarge as soon as it is not."""
+    declared = request.headers.get("content-length", "")
+    if declared.isascii() and declared.isdigit() and int(declared[:20]) > bytes_max:
+        raise PayloadTooLarge(f"The body is larger than {bytes_max} bytes.")
+    chunks, length = [], 0
+    async for chunk in request.stream():
+        length += len(chunk)
+        if length > bytes_max:
+            raise PayloadTooLarge(f"The body is larger than {bytes_max} bytes.")
+        chunks.append(chunk)
+    return b"".join(chunks)

@@ -1,0 +1,77 @@
+"""The ASGI application: every address there is."""
+
+from dataclasses import dataclass
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Lifespan
+
+from api.access_tokens import AccessTokens
+from api.authentication import Authentication
+from api.graphiql import GraphiqlConfig, graphiql_page, graphiql_routes
+from api.graphql.context import Acts
+from api.graphql.execution import Executor
+from api.graphql.http import GraphQLEndpoint, MethodNotAllowed
+from api.graphql.schema import schema
+from api.problem import problem_response
+from api.request import RequestLog, record_of
+from api.rest.health import ReadinessCheck, Ready, alive
+from api.rest.stripe_webhook import StripeWebhook
+from domain.errors import ObjectNotFound
+from domain.messaging.receive_webhook import ReceiveWebhook
+from domain.payments.queries import Reader
+from domain.ports import IdSource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Everything the addresses need, put together by `app`. `graphiql` is None where the page is not offered."""
+
+    acts: Acts
+    receive_webhook: ReceiveWebhook
+    reader: Reader
+    tokens: AccessTokens
+    readiness: ReadinessCheck
+    ids: IdSource
+    graphiql: GraphiqlConfig | None
+
+
+def create_application(services: Services, lifespan: Lifespan[Starlette] | None = None) -> Starlette:
+    """The application over these services."""
+    graphiql = services.graphiql
+    endpoint = GraphQLEndpoint(
+        executor=Executor(schema),
+        authentication=Authentication(services.tokens, services.reader),
+        acts=services.acts,
+        reader=services.reader,
+        page=None if graphiql is None else graphiql_page(graphiql),
+    )
+    any_method = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+    return Starlette(
+        routes=[
+            Route("/graphql", endpoint.__call__, methods=any_method),
+            Route("/webhooks/stripe", StripeWebhook(services.receive_webhook).__call__, methods=["POST"]),
+            Route("/healthz", alive),
+            Route("/readyz", Ready(services.readiness).__call__),
+            *([] if graphiql is None else graphiql_routes(graphiql)),
+        ],
+        middleware=[Middleware(RequestLog, ids=services.ids)],
+        exception_handlers={HTTPException: _http_error},
+        lifespan=lifespan,
+    )
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    """Starlette's own refusals, as problem+json like all others."""
+    method_refused = isinstance(error, HTTPException) and error.status_code == 405
+    response = problem_response(
+        MethodNotAllowed("This address does not answer to this method.") if method_refused else ObjectNotFound(),
+        record_of(request).id,
+    )
+    if isinstance(error, HTTPException) and error.headers:
+        response.headers.update(error.headers)
+    return response

@@ -1,0 +1,200 @@
+"""The command line: one program, `florin`, for development and production alike."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+from app.log_lines import configure_logging
+from app.settings import InvalidSettings, Settings, load_database_settings, load_settings
+from domain.access import Role
+from domain.errors import FlorinError
+
+T = TypeVar("T")
+
+app = typer.Typer(
+    help="Florin: a GraphQL payments API between a frontend and its card processor.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+users_app = typer.Typer(help="Users.", no_args_is_help=True)
+app.add_typer(users_app, name="users")
+
+
+class CommandFailed(Exception):
+    """A command cannot go on; the message is for the person who typed it."""
+
+
+@app.command()
+def dev(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The API's port; 0 takes a free one.")] = 8000,
+    data: Annotated[Path, typer.Option(help="Where the data is kept between runs.")] = Path(".florin"),
+    demo: Annotated[bool, typer.Option(help="Fill an empty database with demo payments.")] = True,
+    ready_file: Annotated[Path | None, typer.Option(help="Write addresses and tokens here once all is up.")] = None,
+) -> None:
+    """Run everything on this machine: database, sandbox processor, worker and API."""
+    from app.dev import DevFailed, DevOptions, run_dev  # noqa: PLC0415  production has no embedded PostgreSQL
+
+    try:
+        code = run_dev(DevOptions(port=port, data=data, demo=demo, ready_file=ready_file))
+    except DevFailed as error:
+        raise CommandFailed(str(error)) from error
+    raise typer.Exit(code)
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Instead of the setting HOST.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Instead of the setting PORT.")] = None,
+) -> None:
+    """Serve the API. Settings come from the environment: see docs/settings.md."""
+    from app.serve import run, serve_api  # noqa: PLC0415  each command imports what it needs, so that all start fast
+
+    settings = _settings()
+    changes = {"host": host, "port": port}
+    chosen = settings.model_copy(update={name: value for name, value in changes.items() if value is not None})
+    run(lambda: serve_api(chosen))
+
+
+@app.command()
+def worker() -> None:
+    """Apply webhooks and resume what a crash or the processor left open. Any number may run side by side."""
+    from app.serve import run, work  # noqa: PLC0415  as above
+
+    settings = _settings()
+    run(lambda: work(settings))
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database's schema up to date. Safe to run from several places at once."""
+    from persistence.engine import open_engine  # noqa: PLC0415  as above
+    from persistence.schema import current_revision  # noqa: PLC0415  as above
+    from persistence.schema import migrate as bring_to_head  # noqa: PLC0415  as above
+
+    try:
+        settings = load_database_settings()
+    except InvalidSettings as error:
+        raise CommandFailed(str(error)) from error
+    configure_logging(settings.log_format, "INFO")
+
+    async def go() -> str | None:
+        engine = open_engine(settings.database())
+        try:
+            await bring_to_head(engine, lambda step: print(f"migrating: {step}"))
+            return await current_revision(engine)
+        finally:
+            await engine.dispose()
+
+    print(f"The database is at revision {asyncio.run(go())}.")
+
+
+@app.command()
+def sandbox(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on.")] = 12111,
+    state: Annotated[Path | None, typer.Option(help="The file that keeps the state; without it, memory.")] = None,
+    webhook_url: Annotated[str | None, typer.Option(help="Where to send webhooks.")] = None,
+    api_key: Annotated[
+        str, typer.Option(envvar="SANDBOX_API_KEY", help="The API key that it takes.")
+    ] = "sk_test_sandbox",
+    webhook_secret: Annotated[
+        str, typer.Option(envvar="SANDBOX_WEBHOOK_SECRET", help="The secret that signs webhooks.")
+    ] = "whsec_sandbox",  # noqa: S107  documented: whoever reaches a sandbox may use it
+) -> None:
+    """Run the sandbox processor: a strict stand-in that speaks Stripe's protocol. See docs/sandbox.md."""
+    from sandbox.server import SandboxConfig, WebhookTarget, run  # noqa: PLC0415  as above
+
+    targets = () if webhook_url is None else (WebhookTarget(url=webhook_url, secret=webhook_secret),)
+    try:
+        config = SandboxConfig(port=port, state_path=state, api_keys=(api_key,), webhooks=targets)
+        run(config, lambda url: print(f"The sandbox processor listens on {url}", flush=True))
+    except (OSError, ValueError) as error:
+        raise CommandFailed(f"The sandbox cannot start: {error}") from error
+
+
+@app.command()
+def schema() -> None:
+    """Print the GraphQL schema."""
+    from api.graphql.schema import schema as graphql_schema  # noqa: PLC0415  as above
+
+    print(graphql_schema.as_str())
+
+
+@app.command()
+def token(
+    email: Annotated[str, typer.Argument(help="Whose token.")],
+    hours: Annotated[float, typer.Option(min=0.01, max=720, help="How long it is valid.")] = 1.0,
+) -> None:
+    """Print an access token for a user."""
+    from api.access_tokens import AccessTokens  # noqa: PLC0415  as above
+    from app.wiring import Parts  # noqa: PLC0415  as above
+
+    settings = _settings()
+
+    async def issue(parts: Parts) -> str:
+        async with parts.units.begin() as uow:
+            user = await uow.users.get_by_email(email)
+        if user is None:
+            raise CommandFailed(f"There is no user {email}. Add one with `florin users add`.")
+        return AccessTokens(settings.tokens(), parts.clock).issue(user.id, timedelta(hours=hours))
+
+    print(_with_parts(settings, issue))
+
+
+@users_app.command("add")
+def add_user(
+    email: Annotated[str, typer.Argument(help="The user's email address.")],
+    name: Annotated[str, typer.Option(help="The user's name.")],
+    role: Annotated[Role, typer.Option(case_sensitive=False, help="What the user is.")] = Role.CUSTOMER,
+) -> None:
+    """Add a user and print their id."""
+    from app.wiring import Parts  # noqa: PLC0415  as above
+    from domain.identity.create_user import CreateUser, InvalidUser  # noqa: PLC0415  as above
+    from domain.ids import IdKind, encode  # noqa: PLC0415  as above
+    from domain.ports import EmailTaken  # noqa: PLC0415  as above
+
+    async def add(parts: Parts) -> str:
+        create = CreateUser(units=parts.units, clock=parts.clock, ids=parts.ids)
+        try:
+            user = await create(email=email, name=name, role=role)
+        except (EmailTaken, InvalidUser) as error:
+            raise CommandFailed(str(error)) from error
+        return encode(IdKind.USER, user.id)
+
+    print(_with_parts(_settings(), add))
+
+
+def _settings() -> Settings:
+    try:
+        settings = load_settings()
+    except InvalidSettings as error:
+        raise CommandFailed(str(error)) from error
+    configure_logging(settings.log_format, settings.log_level)
+    return settings
+
+
+def _with_parts(settings: Settings, use: Callable[..., Coroutine[object, object, T]]) -> T:
+    from app.wiring import Parts, open_parts  # noqa: PLC0415  each command imports what it needs
+
+    opened: AbstractAsyncContextManager[Parts] = open_parts(settings)
+
+    async def go() -> T:
+        async with opened as parts:
+            return await use(parts)
+
+    return asyncio.run(go())
+
+
+def main() -> None:
+    """Run a command; what it cannot do it says in one line, without a traceback."""
+    try:
+        app()
+    except (CommandFailed, FlorinError) as error:
+        print(f"florin: {error}", file=sys.stderr)
+        sys.exit(1)

@@ -1,0 +1,190 @@
+"""Settings: read from the environment once, checked once, and explained in one table (docs/settings.md)."""
+
+import os
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from api.access_tokens import TokenConfig
+from api.graphiql import GraphiqlConfig, NamedToken
+from api.graphiql_examples import default_examples
+from gateways.stripe.gateway import StripeConfig
+from persistence.engine import DatabaseConfig, driver_url
+
+
+class Environment(StrEnum):
+    """Where Florin runs. Outside production the page GraphiQL is offered."""
+
+    PRODUCTION = "production"
+    DEVELOPMENT = "development"
+
+
+class LogFormat(StrEnum):
+    """JSON lines for machines, or colours for a terminal."""
+
+    JSON = "json"
+    CONSOLE = "console"
+
+
+class InvalidSettings(Exception):
+    """The environment does not hold what is needed; each line names one setting and says what is wrong with it."""
+
+
+def _database_url(value: SecretStr) -> SecretStr:
+    driver_url(value.get_secret_value())
+    return value
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. The description of each field is its line in docs/settings.md."""
+
+    model_config = SettingsConfigDict(extra="ignore", hide_input_in_errors=True, case_sensitive=False)
+
+    environment: Environment = Field(
+        default=Environment.PRODUCTION,
+        description="`production` or `development`. Development offers GraphiQL at GET /graphql.",
+    )
+    database_url: Annotated[SecretStr, AfterValidator(_database_url)] = Field(
+        description="PostgreSQL 15 or newer: `postgresql://user:password@host:5432/name`."
+    )
+    database_pool_size: int = Field(
+        default=10, ge=1, le=200, description="How many connections one process opens at the most."
+    )
+    stripe_secret_key: SecretStr = Field(description="The processor's API key: `sk_test_...` or `sk_live_...`.")
+    stripe_webhook_secret: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        description="The signing secret of the webhook endpoint, `whsec_...`; two, with a comma, while one is rotated."
+    )
+    stripe_api_base: str = Field(
+        default="https://api.stripe.com", description="Where the processor is; another address for a stand-in."
+    )
+    stripe_deadline_seconds: float = Field(
+        default=12.0, gt=0, le=15, description="How long one call to the processor may take, its repetitions included."
+    )
+    auth_signing_key: SecretStr = Field(
+        description="The key that signs access tokens: 32 random bytes in base64, as `openssl rand -base64 32` makes them."
+    )
+    auth_issuer: str = Field(default="florin", min_length=1, description="The `iss` of access tokens.")
+    auth_audience: str = Field(default="florin", min_length=1, description="The `aud` of access tokens.")
+    customers_may_refund: bool = Field(
+        default=True, description="Whether customers may refund their own payments, or only staff."
+    )
+    payment_return_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://",
+        description="Where the payer's browser goes after a 3-D Secure challenge, when the request does not say.",
+    )
+    graphiql_tokens: dict[str, SecretStr] = Field(
+        default={},
+        description='Access tokens that the page GraphiQL offers, as JSON: `{"customer": "..."}`. In development only.',
+    )
+    host: str = Field(default="127.0.0.1", description="The address to listen on.")
+    port: int = Field(default=8000, ge=0, le=65535, description="The port to listen on; 0 takes a free one.")
+    log_format: LogFormat = Field(default=LogFormat.JSON, description="`json` or `console`.")
+    log_level: str = Field(
+        default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="`DEBUG`, `INFO`, `WARNING` or `ERROR`."
+    )
+    worker_concurrency: int = Field(default=8, ge=1, le=100, description="How much one worker does at a time.")
+
+    @field_validator("stripe_webhook_secret", mode="before")
+    @classmethod
+    def _split_secrets(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        secrets = [secret.strip() for secret in value.split(",")]
+        if not all(secret.startswith("whsec_") for secret in secrets):
+            raise ValueError("a webhook secret begins with whsec_")
+        return tuple(secrets)
+
+    @model_validator(mode="after")
+    def _no_tokens_in_production(self) -> Self:
+        if self.graphiql_tokens and self.environment is Environment.PRODUCTION:
+            raise ValueError("GRAPHIQL_TOKENS hands tokens to everybody who opens the page: never in production")
+        return self
+
+    def database(self) -> DatabaseConfig:
+        return DatabaseConfig(url=self.database_url.get_secret_value(), pool_size=self.database_pool_size)
+
+    def graphiql(self) -> GraphiqlConfig | None:
+        """The page, where it is offered."""
+        if self.environment is Environment.PRODUCTION:
+            return None
+        tokens = tuple(NamedToken(label, token.get_secret_value()) for label, token in self.graphiql_tokens.items())
+        first = {"Authorization": f"Bearer {tokens[0].token}"} if tokens else {}
+        return GraphiqlConfig(default_headers=first, tokens=tokens, examples=default_examples())
+
+    def stripe(self) -> StripeConfig:
+        return StripeConfig(
+            secret_key=self.stripe_secret_key.get_secret_value(),
+            api_base=self.stripe_api_base,
+            deadline_seconds=self.stripe_deadline_seconds,
+        )
+
+    def tokens(self) -> TokenConfig:
+        return TokenConfig(
+            signing_key=self.auth_signing_key.get_secret_value(),
+            issuer=self.auth_issuer,
+            audience=self.auth_audience,
+        )
+
+    @property
+    def live(self) -> bool:
+        """Whether real money moves: Stripe's live keys carry it in their prefix (docs.stripe.com/keys)."""
+        return "_live_" in self.stripe_secret_key.get_secret_value()
+
+
+class DatabaseSettings(BaseSettings):
+    """The part of the settings that commands need which only touch the database."""
+
+    model_config = SettingsConfigDict(extra="ignore", hide_input_in_errors=True, case_sensitive=False)
+
+    database_url: Annotated[SecretStr, AfterValidator(_database_url)] = Field(description="As in Settings.")
+    log_format: LogFormat = Field(default=LogFormat.JSON, description="As in Settings.")
+
+    def database(self) -> DatabaseConfig:
+        return DatabaseConfig(url=self.database_url.get_secret_value(), pool_size=1)
+
+
+def load_settings() -> Settings:
+    """The settings in the environment. Raises InvalidSettings, which never repeats a value: it may be a secret."""
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        raise InvalidSettings(_explain(error)) from None
+    try:
+        settings.stripe()
+    except ValueError as error:
+        raise InvalidSettings(f"STRIPE_SECRET_KEY or STRIPE_API_BASE is not valid: {error}") from None
+    try:
+        settings.tokens().private_key()
+    except ValueError as error:
+        raise InvalidSettings(f"AUTH_SIGNING_KEY is not valid: {error}") from None
+    return settings
+
+
+def load_database_settings() -> DatabaseSettings:
+    """The database's settings alone. Raises InvalidSettings."""
+    try:
+        return DatabaseSettings()
+    except ValidationError as error:
+        raise InvalidSettings(_explain(error)) from None
+
+
+def _explain(error: ValidationError) -> str:
+    return "\n".join(
+        _line(str(problem["loc"][0]).upper(), problem["type"], problem["msg"]) for problem in error.errors()
+    )
+
+
+def _line(name: str, kind: str, message: str) -> str:
+    if kind == "missing":
+        return f"{name} is not set. See docs/settings.md."
+    return f"{name} is not valid: {message.removeprefix('Value error, ')}."
+
+
+def passed_on(settings: Mapping[str, str]) -> dict[str, str]:
+    """An environment for a child process: ours, less every setting of our own, with `settings` instead."""
+    own = {name.upper() for name in Settings.model_fields}
+    return {name: value for name, value in os.environ.items() if name.upper() not in own} | dict(settings)

@@ -1,0 +1,140 @@
+"""Puts everything together: the one place that names the concrete classes behind the ports."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from api.access_tokens import AccessTokens
+from api.graphiql import GraphiqlConfig
+from api.graphql.context import Acts
+from api.server import Services
+from app.settings import Settings
+from app.time_and_ids import SystemClock, TimeOrderedIds
+from domain.errors import Unavailable
+from domain.messaging.apply_webhooks import ApplyWebhooks
+from domain.messaging.receive_webhook import ReceiveWebhook
+from domain.payments.authorized import AuthorizedPayments
+from domain.payments.create_payment import CreatePayment
+from domain.payments.gateway import PaymentGateway
+from domain.payments.outcomes import Outcomes
+from domain.payments.recovery import Recovery
+from domain.payments.refund_payment import RefundPayment
+from domain.payments.runner import AttemptRunner
+from domain.ports import Clock, IdSource
+from gateways.stripe.events import StripeWebhookVerifier
+from gateways.stripe.gateway import StripeGateway
+from persistence.engine import open_engine
+from persistence.reader import SqlReader
+from persistence.schema import current_revision, head_revision
+from persistence.unit_of_work import SqlUnitsOfWork
+from persistence.wakeups import ListenForWakeups
+from worker.runner import Worker, WorkerConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What API and worker have in common."""
+
+    settings: Settings
+    engine: AsyncEngine
+    units: SqlUnitsOfWork
+    reader: SqlReader
+    gateway: PaymentGateway
+    clock: Clock
+    ids: IdSource
+    outcomes: Outcomes
+    runner: AttemptRunner
+
+
+@asynccontextmanager
+async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
+    """The parts, with their connections closed in the end."""
+    engine = open_engine(settings.database())
+    gateway = StripeGateway(settings.stripe())
+    try:
+        yield assemble(settings, engine, gateway, SystemClock(), TimeOrderedIds())
+    finally:
+        await gateway.close()
+        await engine.dispose()
+
+
+def assemble(settings: Settings, engine: AsyncEngine, gateway: PaymentGateway, clock: Clock, ids: IdSource) -> Parts:
+    """The parts over an engine, a gateway, a clock and a source of ids of the caller's choice."""
+    units = SqlUnitsOfWork(engine)
+    outcomes = Outcomes(clock, ids, live=settings.live)
+    return Parts(
+        settings=settings,
+        engine=engine,
+        units=units,
+        reader=SqlReader(engine),
+        gateway=gateway,
+        clock=clock,
+        ids=ids,
+        outcomes=outcomes,
+        runner=AttemptRunner(units, gateway, outcomes, clock),
+    )
+
+
+def services(parts: Parts, graphiql: GraphiqlConfig | None) -> Services:
+    """What the API needs."""
+    settings = parts.settings
+    secrets = [secret.get_secret_value() for secret in settings.stripe_webhook_secret]
+    return Services(
+        acts=Acts(
+            create_payment=CreatePayment(
+                units=parts.units,
+                gateway=parts.gateway,
+                runner=parts.runner,
+                clock=parts.clock,
+                ids=parts.ids,
+                default_return_url=settings.payment_return_url,
+            ),
+            refund_payment=RefundPayment(
+                units=parts.units,
+                runner=parts.runner,
+                clock=parts.clock,
+                ids=parts.ids,
+                customers_may_refund=settings.customers_may_refund,
+            ),
+            authorized=AuthorizedPayments(units=parts.units, runner=parts.runner, clock=parts.clock, ids=parts.ids),
+        ),
+        receive_webhook=ReceiveWebhook(units=parts.units, verifier=StripeWebhookVerifier(secrets), clock=parts.clock),
+        reader=parts.reader,
+        tokens=AccessTokens(settings.tokens(), parts.clock),
+        readiness=lambda: readiness(parts.engine),
+        ids=parts.ids,
+        graphiql=graphiql,
+    )
+
+
+@asynccontextmanager
+async def open_worker(parts: Parts) -> AsyncIterator[Worker]:
+    """A worker that is woken by the database."""
+    settings = parts.settings
+    async with ListenForWakeups(settings.database()) as wakeups:
+        yield Worker(
+            webhooks=ApplyWebhooks(
+                units=parts.units,
+                gateway=parts.gateway,
+                runner=parts.runner,
+                outcomes=parts.outcomes,
+                clock=parts.clock,
+            ),
+            recovery=Recovery(units=parts.units, runner=parts.runner),
+            wakeups=wakeups,
+            config=WorkerConfig(concurrency=settings.worker_concurrency),
+        )
+
+
+async def readiness(engine: AsyncEngine) -> dict[str, str]:
+    """What keeps the service from doing its work, by part; empty when nothing does."""
+    try:
+        revision = await current_revision(engine)
+    except Unavailable as error:
+        return {"database": error.message}
+    head = head_revision()
+    if revision != head:
+        return {"migrations": f"The database is at {revision or 'no revision'}, not at {head}: run `florin migrate`."}
+    return {}
