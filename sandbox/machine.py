@@ -1,0 +1,114 @@
+"""The running sandbox: its state, its clock, and what happens by itself as time passes."""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sandbox import capture, charges, disputes, refunds, webhook_endpoints
+from sandbox.clock import SandboxClock
+from sandbox.config import SandboxConfig
+from sandbox.deliveries import Deliveries
+from sandbox.idempotency import IdempotencyKeys
+from sandbox.operation import Operation, TimerAct
+from sandbox.store import Criteria, Store
+
+_log = logging.getLogger(__name__)
+
+_TIMERS: dict[str, TimerAct] = {**capture.TIMERS, **charges.TIMERS, **disputes.TIMERS, **refunds.TIMERS}
+_LOOK_AGAIN_SECONDS = 60.0
+
+
+class Machine:
+    """Opens the state when it is made. `run` needs an event loop; everything else is synchronous and atomic."""
+
+    def __init__(self, config: SandboxConfig) -> None:
+        self.config = config
+        self.store = Store(config.state_path)
+        self.clock = SandboxClock(float(self.store.setting("clock_offset") or 0.0))
+        self.idempotency_keys = IdempotencyKeys(self.store, self.clock)
+        self.deliveries = Deliveries(self.store, self.clock, self.begin)
+        self._wake = asyncio.Event()
+        self._add_configured_webhooks()
+
+    def close(self) -> None:
+        self.store.close()
+
+    @contextmanager
+    def begin(self, request_id: str | None = None, idempotency_key: str | None = None) -> Iterator[Operation]:
+        """One transaction: what is done with the operation is kept as a whole or not at all."""
+        with self.store.transaction():
+            yield Operation(
+                store=self.store,
+                clock=self.clock,
+                base_url=self.config.base_url,
+                settlement_delay_seconds=self.config.settlement_delay_seconds,
+                request_id=request_id,
+                idempotency_key=idempotency_key,
+            )
+
+    def wake(self) -> None:
+        """Say that something changed: there may be events to deliver, or a timer that is due earlier."""
+        self._wake.set()
+        self.deliveries.wake()
+
+    async def run(self) -> None:
+        """Deliver events and let timers go off, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.deliveries.run())
+            while True:
+                self._wake.clear()
+                self.run_due_timers()
+                try:
+                    async with asyncio.timeout(self._pause()):
+                        await self._wake.wait()
+                except TimeoutError:
+                    continue
+
+    def run_due_timers(self) -> None:
+        """Let every timer go off whose time has come, the earliest first."""
+        while (due := self._next_timer()) is not None and due[1] <= self.clock.now():
+            timer_id, _, act, subject = due
+            try:
+                with self.begin() as op:
+                    op.store.connection.execute("DELETE FROM timers WHERE id = ?", (timer_id,))
+                    record = op.store.get(subject)
+                    if record is not None:
+                        _TIMERS[act](op, record)
+            except Exception:  # noqa: BLE001 - a timer that cannot run must not stop the others, nor be tried for ever
+                _log.exception("the timer %s of %s failed", act, subject)
+                with self.begin() as op:
+                    op.store.connection.execute("DELETE FROM timers WHERE id = ?", (timer_id,))
+            self.deliveries.wake()
+
+    def advance_clock(self, seconds: float) -> None:
+        """Raises ValueError for a negative number. Whatever becomes due by it happens before this returns."""
+        self.clock.advance(seconds)
+        with self.begin() as op:
+            op.store.set_setting("clock_offset", repr(self.clock.offset_seconds))
+        self.run_due_timers()
+        self.wake()
+
+    def _next_timer(self) -> tuple[int, float, str, str] | None:
+        row = self.store.connection.execute(
+            "SELECT id, due, act, subject FROM timers ORDER BY due, id LIMIT 1"
+        ).fetchone()
+        return None if row is None else (int(row[0]), float(row[1]), str(row[2]), str(row[3]))
+
+    def _pause(self) -> float:
+        due = self._next_timer()
+        if due is None:
+            return _LOOK_AGAIN_SECONDS
+        return min(max(due[1] - self.clock.now(), 0.0), _LOOK_AGAIN_SECONDS)
+
+    def _add_configured_webhooks(self) -> None:
+        with self.begin() as op:
+            for target in self.config.webhooks:
+                known = op.store.find("webhook_endpoint", Criteria({"url": [target.url]}))
+                if not known:
+                    params = {"url": target.url, "enabled_events": list(target.enabled_events)}
+                    webhook_endpoints.add(op, params, target.secret)
+                    continue
+                known[0].body |= {"enabled_events": list(target.enabled_events), "status": "enabled"}
+                known[0].private["secret"] = target.secret
+                op.save(known[0])

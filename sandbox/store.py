@@ -1,0 +1,224 @@
+"""Everything the sandbox remembers, in one SQLite file written by one process.
+
+The journal is a write-ahead log synchronised on every commit, so what was answered survives SIGKILL and a power cut.
+The file is locked exclusively for the life of the process: two writers would each believe their own clock and ids.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sandbox.wire import Json, dump_compact, load
+
+_SCHEMA_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE objects (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    kind TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    private TEXT NOT NULL
+);
+CREATE INDEX objects_by_kind ON objects (kind, seq);
+CREATE TABLE links (
+    name TEXT NOT NULL,
+    value TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (name, value, seq)
+) WITHOUT ROWID;
+CREATE INDEX links_by_object ON links (seq, name);
+CREATE TABLE timers (id INTEGER PRIMARY KEY, due REAL NOT NULL, act TEXT NOT NULL, subject TEXT NOT NULL);
+CREATE INDEX timers_by_due ON timers (due);
+CREATE TABLE deliveries (
+    id INTEGER PRIMARY KEY,
+    event TEXT NOT NULL,
+    endpoint TEXT NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    due REAL NOT NULL
+);
+CREATE INDEX deliveries_by_due ON deliveries (due);
+CREATE INDEX deliveries_by_event ON deliveries (event);
+CREATE TABLE answers (
+    scope TEXT NOT NULL,
+    key TEXT NOT NULL,
+    path TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    status INTEGER NOT NULL,
+    body BLOB NOT NULL,
+    request_id TEXT NOT NULL,
+    created REAL NOT NULL,
+    PRIMARY KEY (scope, key)
+) WITHOUT ROWID;
+CREATE INDEX answers_by_created ON answers (created);
+CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+"""
+
+
+class StateFileError(Exception):
+    """The state file cannot be used: another process holds it, or another version wrote it."""
+
+
+@dataclass(slots=True)
+class Record:
+    """One object: what the API shows of it, and what only the sandbox knows."""
+
+    kind: str
+    id: str
+    created: int
+    body: Json
+    private: Json = field(default_factory=dict)
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Criteria:
+    """Which objects of a kind a list holds. A link matches if the object has one of the values under its name."""
+
+    links: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    created_from: int | None = None
+    created_to: int | None = None
+
+
+class Store:
+    """One connection; every change happens inside `transaction`. Inside it, an object is loaded once and shared."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._loaded: dict[str, Record] = {}
+        if path is not None:
+            # The file holds webhook secrets, so only its owner may read it.
+            path.touch(mode=0o600)
+        self.connection = sqlite3.connect(path or ":memory:", isolation_level=None, timeout=0)
+        try:
+            self._prepare()
+        except sqlite3.DatabaseError as error:
+            self.connection.close()
+            raise StateFileError(f"cannot use the state file {path}: {error}") from error
+
+    def _prepare(self) -> None:
+        for pragma in ("locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = FULL"):
+            self.connection.execute(f"PRAGMA {pragma}")
+        (version,) = self.connection.execute("PRAGMA user_version").fetchone()
+        if version == 0:
+            self.connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT;")
+        elif version != _SCHEMA_VERSION:
+            raise sqlite3.DatabaseError(f"it was written by version {version}, this is version {_SCHEMA_VERSION}")
+        # A reader's first statement takes the exclusive lock only when it writes: claim it now, to fail at the start.
+        self.connection.execute("BEGIN EXCLUSIVE")
+        self.connection.execute("COMMIT")
+
+    def close(self) -> None:
+        self.connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing. The loaded objects are forgotten at the end, whichever way it ended."""
+        self.connection.execute("BEGIN")
+        try:
+            yield
+        except BaseException:
+            self.connection.execute("ROLLBACK")
+            raise
+        else:
+            self.connection.execute("COMMIT")
+        finally:
+            self._loaded.clear()
+
+    def insert(self, record: Record, links: Mapping[str, str | None]) -> None:
+        cursor = self.connection.execute(
+            "INSERT INTO objects (id, kind, created, body, private) VALUES (?, ?, ?, ?, ?)",
+            (record.id, record.kind, record.created, dump_compact(record.body), dump_compact(record.private)),
+        )
+        record.seq = cursor.lastrowid or 0
+        for name, value in links.items():
+            if value is not None:
+                self.link(record, name, value)
+        self._loaded[record.id] = record
+
+    def update(self, record: Record) -> None:
+        self.connection.execute(
+            "UPDATE objects SET body = ?, private = ? WHERE seq = ?",
+            (dump_compact(record.body), dump_compact(record.private), record.seq),
+        )
+
+    def delete(self, record: Record) -> None:
+        self.connection.execute("DELETE FROM links WHERE seq = ?", (record.seq,))
+        self.connection.execute("DELETE FROM objects WHERE seq = ?", (record.seq,))
+        self._loaded.pop(record.id, None)
+
+    def link(self, record: Record, name: str, value: str | None) -> None:
+        """Set the one value that the object has under this name; None removes it."""
+        self.connection.execute("DELETE FROM links WHERE seq = ? AND name = ?", (record.seq, name))
+        if value is not None:
+            self.connection.execute("INSERT INTO links (name, value, seq) VALUES (?, ?, ?)", (name, value, record.seq))
+
+    def get(self, object_id: str) -> Record | None:
+        if (loaded := self._loaded.get(object_id)) is not None:
+            return loaded
+        row = self.connection.execute(
+            "SELECT kind, id, created, body, private, seq FROM objects WHERE id = ?", (object_id,)
+        ).fetchone()
+        return None if row is None else self._record(row)
+
+    def find(
+        self,
+        kind: str,
+        criteria: Criteria,
+        *,
+        limit: int = -1,
+        older_than: int | None = None,
+        newer_than: int | None = None,
+    ) -> list[Record]:
+        """Newest first, or oldest first when only what is newer than a sequence number is wanted."""
+        conditions, values = ["kind = ?"], [kind]
+        bounds = (
+            ("created >= ?", criteria.created_from),
+            ("created <= ?", criteria.created_to),
+            ("seq < ?", older_than),
+            ("seq > ?", newer_than),
+        )
+        numbers: list[int] = []
+        for condition, bound in bounds:
+            if bound is not None:
+                conditions.append(condition)
+                numbers.append(bound)
+        linked: list[str] = []
+        for name, among in criteria.links.items():
+            marks = ", ".join("?" * len(among))
+            conditions.append(f"seq IN (SELECT seq FROM links WHERE name = ? AND value IN ({marks}))")  # noqa: S608 - only marks
+            linked += [name, *among]
+        order = "DESC" if newer_than is None else "ASC"
+        statement = (
+            "SELECT kind, id, created, body, private, seq FROM objects "  # noqa: S608 - conditions are the literals above
+            f"WHERE {' AND '.join(conditions)} ORDER BY seq {order} LIMIT ?"
+        )
+        rows = self.connection.execute(statement, (*values, *numbers, *linked, limit)).fetchall()
+        return [self._loaded.get(row[1]) or self._record(row) for row in rows]
+
+    def _record(self, row: tuple[str, str, int, str, str, int]) -> Record:
+        kind, object_id, created, body, private, seq = row
+        record = Record(kind, object_id, created, load(body), load(private), seq)
+        if self.connection.in_transaction:
+            self._loaded[object_id] = record
+        return record
+
+    def link_values(self, name: str) -> list[str]:
+        """Every value that objects have under this name."""
+        return [
+            str(row[0]) for row in self.connection.execute("SELECT DISTINCT value FROM links WHERE name = ?", (name,))
+        ]
+
+    def undelivered(self, event_id: str) -> int:
+        """How many endpoints have not yet answered 2xx to the event."""
+        (count,) = self.connection.execute("SELECT count(*) FROM deliveries WHERE event = ?", (event_id,)).fetchone()
+        return int(count)
+
+    def setting(self, name: str) -> str | None:
+        row = self.connection.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def set_setting(self, name: str, value: str) -> None:
+        self.connection.execute("INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)", (name, value))
