@@ -185,6 +185,8 @@ def _environment(
             "STRIPE_WEBHOOK_SECRET": keys.webhook_secret,
             "STRIPE_API_BASE": processor_url,
             "AUTH_SIGNING_KEY": keys.signing_key,
+            # With it a 3-D Secure challenge is a page to redirect to, which is what one wants to see without a frontend.
+            "PAYMENT_RETURN_URL": f"http://{HOST}:{api_port}/graphiql",
             "GRAPHIQL_TOKENS": json.dumps(dict(tokens)),
             "HOST": HOST,
             "PORT": str(api_port),

@@ -1,0 +1,216 @@
+"""Florin's acts, put together over the fake processor and real storage."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from domain.access import Actor, Role
+from domain.audit import AuditAction
+from domain.currencies import Currency
+from domain.identity.users import User
+from domain.ids import TransactionId
+from domain.messaging.apply_webhooks import ApplyWebhooks
+from domain.messaging.webhook_events import EventState, EventSubject, WebhookEvent
+from domain.money import Money
+from domain.payments.answer import Answer
+from domain.payments.authorized import AuthorizedPayments, NewCapture, NewVoid
+from domain.payments.create_payment import CreatePayment, NewPayment
+from domain.payments.outcomes import Outcomes
+from domain.payments.recovery import Recovery
+from domain.payments.refund_payment import NewRefund, RefundPayment
+from domain.payments.runner import AttemptRunner
+from domain.payments.transaction import CaptureMethod, Transaction
+from persistence.unit_of_work import SqlUnitsOfWork
+from tests.support.clock import FakeClock, SequentialIds
+from tests.support.database import make_due, rows
+from tests.support.records import TEN_DOLLARS, actor, user
+from tests.support.units import GatewayOutsideUnits, WatchedUnits
+
+
+@dataclass(slots=True, kw_only=True)
+class Acts:
+    """Every act, and what stands behind it. `customers_may_refund` and `live` are settings of the service."""
+
+    engine: AsyncEngine
+    customers_may_refund: bool = True
+    live: bool = False
+    clock: FakeClock = field(default_factory=FakeClock)
+    ids: SequentialIds = field(default_factory=SequentialIds)
+    units: WatchedUnits = field(init=False)
+    gateway: GatewayOutsideUnits = field(init=False)
+    outcomes: Outcomes = field(init=False)
+    create_payment: CreatePayment = field(init=False)
+    refund_payment: RefundPayment = field(init=False)
+    authorized: AuthorizedPayments = field(init=False)
+    recovery: Recovery = field(init=False)
+    webhooks: ApplyWebhooks = field(init=False)
+    _events: int = 0
+
+    def __post_init__(self) -> None:
+        units, clock, ids = WatchedUnits(SqlUnitsOfWork(self.engine)), self.clock, self.ids
+        gateway = GatewayOutsideUnits(live=self.live)
+        outcomes = Outcomes(clock, ids, live=self.live)
+        runner = AttemptRunner(units, gateway, outcomes, clock)
+        self.units, self.gateway, self.outcomes = units, gateway, outcomes
+        self.create_payment = CreatePayment(
+            units=units, gateway=gateway, runner=runner, clock=clock, ids=ids, default_return_url=None
+        )
+        self.refund_payment = RefundPayment(
+            units=units, runner=runner, clock=clock, ids=ids, customers_may_refund=self.customers_may_refund
+        )
+        self.authorized = AuthorizedPayments(units=units, runner=runner, clock=clock, ids=ids)
+        self.recovery = Recovery(units=units, runner=runner)
+        self.webhooks = ApplyWebhooks(units=units, gateway=gateway, runner=runner, outcomes=outcomes, clock=clock)
+
+    async def add_user(self, role: Role = Role.CUSTOMER) -> User:
+        added = user(self.ids.new(), role=role)
+        async with self.units.begin() as uow:
+            await uow.users.add(added)
+        return added
+
+    async def add_actor(self, role: Role = Role.CUSTOMER) -> Actor:
+        return actor(await self.add_user(role))
+
+    async def pay(
+        self,
+        payer: Actor,
+        key: str = "key-1",
+        *,
+        money: Money = TEN_DOLLARS,
+        method: str = "pm_card_visa",
+        capture: CaptureMethod = CaptureMethod.AUTOMATIC,
+    ) -> Answer:
+        return await self.create_payment(payer, new_payment(key, money=money, method=method, capture=capture))
+
+    async def paid(self, payer: Actor, key: str = "key-1", *, money: Money = TEN_DOLLARS) -> Transaction:
+        """A completed payment."""
+        answer = await self.pay(payer, key, money=money)
+        assert answer.refusals == ()
+        return transaction_in(answer)
+
+    async def hold(self, payer: Actor, key: str = "key-1") -> Transaction:
+        """An authorized payment."""
+        answer = await self.pay(payer, key, capture=CaptureMethod.MANUAL)
+        assert answer.refusals == ()
+        return transaction_in(answer)
+
+    async def refund(
+        self,
+        who: Actor,
+        transaction_id: TransactionId | None,
+        minor_units: int | None = None,
+        *,
+        key: str = "refund-1",
+        currency: Currency = Currency.USD,
+    ) -> Answer:
+        money = None if minor_units is None else Money(minor_units, currency)
+        wanted = NewRefund(idempotency_key=key, transaction_id=transaction_id, money=money, reason=None)
+        return await self.refund_payment(who, wanted)
+
+    async def capture(
+        self, who: Actor, transaction_id: TransactionId, minor_units: int | None = None, *, key: str = "capture-1"
+    ) -> Answer:
+        money = None if minor_units is None else Money(minor_units, Currency.USD)
+        return await self.authorized.capture(
+            who, NewCapture(idempotency_key=key, transaction_id=transaction_id, money=money)
+        )
+
+    async def void(self, who: Actor, transaction_id: TransactionId, *, key: str = "void-1") -> Answer:
+        return await self.authorized.void(who, NewVoid(idempotency_key=key, transaction_id=transaction_id))
+
+    async def recover(self) -> int:
+        """What a worker does once every lease and pause has passed; the number of attempts taken up."""
+        await make_due(self.engine)
+        attempts = await self.recovery.claim(100)
+        for attempt in attempts:
+            await self.recovery.resume(attempt)
+        return len(attempts)
+
+    async def tell(self, subject: EventSubject, reference: str | None, *, times: int = 1) -> list[EventState]:
+        """Deliver one event so many times, and apply what was stored."""
+        self._events += 1
+        event = self.event(f"evt_{self._events}", subject, reference)
+        for _ in range(times):
+            async with self.units.begin() as uow:
+                await uow.webhook_events.store(event, self.clock.now())
+        return await self.apply_events()
+
+    async def apply_events(self) -> list[EventState]:
+        """What a worker does with the events that wait, once their pauses have passed."""
+        await make_due(self.engine)
+        return [await self.webhooks.apply(event) for event in await self.webhooks.claim(100)]
+
+    def event(self, event_id: str, subject: EventSubject, reference: str | None) -> WebhookEvent:
+        return WebhookEvent(
+            id=event_id,
+            type=f"{subject.value.lower()}.updated",
+            subject=subject,
+            reference=reference,
+            live=self.live,
+            created_at=self.clock.now(),
+            body=b"{}",
+        )
+
+    async def now(self, transaction_id: TransactionId) -> Transaction:
+        """The transaction as it is stored."""
+        async with self.units.begin() as uow:
+            found = await uow.transactions.get(transaction_id)
+        assert found is not None
+        return found
+
+    async def audit(self, transaction_id: TransactionId) -> list[str]:
+        """The actions in a transaction's audit log, oldest first."""
+        found = await rows(
+            self.engine,
+            "SELECT action FROM audit_entries WHERE transaction_id = :id ORDER BY number",
+            id=transaction_id,
+        )
+        return [AuditAction(str(action)).value for (action,) in found]
+
+    async def attempts(self, transaction_id: TransactionId) -> dict[str, str]:
+        """The state of a transaction's attempts, by kind; the latest where there are several of a kind."""
+        found = await rows(
+            self.engine, "SELECT kind, state FROM attempts WHERE transaction_id = :id ORDER BY id", id=transaction_id
+        )
+        return {str(kind): str(state) for kind, state in found}
+
+    def age(self, by: timedelta) -> None:
+        """Let time pass, and the processor forget its idempotency keys where it is long enough for that."""
+        self.clock.advance(by)
+        if by >= timedelta(hours=24):
+            self.gateway.forget_keys()
+
+
+def new_payment(
+    key: str = "key-1",
+    *,
+    money: Money = TEN_DOLLARS,
+    method: str = "pm_card_visa",
+    capture: CaptureMethod = CaptureMethod.AUTOMATIC,
+) -> NewPayment:
+    return NewPayment(
+        idempotency_key=key,
+        money=money,
+        payment_method_id=method,
+        description=None,
+        metadata=None,
+        capture_method=capture,
+        return_url=None,
+    )
+
+
+def transaction_in(answer: Answer) -> Transaction:
+    assert answer.transaction is not None
+    return answer.transaction
+
+
+def codes(answer: Answer) -> list[str]:
+    """The codes of the refusals in an answer."""
+    return [refusal.code.value for refusal in answer.refusals]
+
+
+@pytest.fixture
+def acts(engine: AsyncEngine) -> Acts:
+    return Acts(engine=engine)

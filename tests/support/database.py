@@ -1,0 +1,83 @@
+"""Fixtures over a real PostgreSQL: one migrated database for each xdist worker, empty at the start of each test."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from sqlalchemy import delete, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from domain.payments.attempt import Attempt
+from persistence.engine import DatabaseConfig, open_engine
+from persistence.reader import SqlReader
+from persistence.schema import migrate
+from persistence.tables import metadata, transaction_edges
+from persistence.unit_of_work import SqlUnitsOfWork
+
+_EMPTIED = [delete(table) for table in reversed(metadata.sorted_tables) if table is not transaction_edges]
+
+
+def patient_config(url: str) -> DatabaseConfig:
+    """Patient timeouts: the machine may be busy with other tests, and none of them measures time."""
+    return DatabaseConfig(
+        url=url,
+        pool_size=24,
+        pool_timeout_seconds=60,
+        connect_timeout_seconds=60,
+        statement_timeout_seconds=60,
+        lock_timeout_seconds=60,
+    )
+
+
+async def empty(engine: AsyncEngine) -> None:
+    """Delete every row but the table of legal edges, which belongs to the schema."""
+    async with engine.begin() as connection:
+        for statement in _EMPTIED:
+            await connection.execute(statement)
+
+
+async def make_due(engine: AsyncEngine, attempt: Attempt | None = None) -> None:
+    """Let the time of every open attempt and webhook event, or of one attempt, come now, as if leases and pauses had passed."""
+    async with engine.begin() as connection:
+        await connection.execute(
+            text(
+                "UPDATE attempts SET lease_until = NULL, next_check_at = clock_timestamp() - interval '1 hour'"
+                " WHERE state = 'OPEN' AND (CAST(:id AS uuid) IS NULL OR id = :id)"
+            ),
+            {"id": attempt.id if attempt is not None else None},
+        )
+        if attempt is None:
+            await connection.execute(
+                text("UPDATE webhook_events SET next_try_at = clock_timestamp() - interval '1 hour'")
+            )
+
+
+async def rows(engine: AsyncEngine, query: str, **parameters: object) -> list[tuple[object, ...]]:
+    """What a query finds, for a look past the repositories."""
+    async with engine.begin() as connection:
+        return [tuple(row) for row in await connection.execute(text(query), parameters)]
+
+
+@pytest.fixture(scope="session")
+async def migrated_engine(database_url: str) -> AsyncIterator[AsyncEngine]:
+    """An engine on this worker's database, brought to the newest schema once."""
+    engine = open_engine(patient_config(database_url))
+    await migrate(engine)
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture
+async def engine(migrated_engine: AsyncEngine) -> AsyncEngine:
+    """The same engine, its database emptied for this test."""
+    await empty(migrated_engine)
+    return migrated_engine
+
+
+@pytest.fixture
+def units(engine: AsyncEngine) -> SqlUnitsOfWork:
+    return SqlUnitsOfWork(engine)
+
+
+@pytest.fixture
+def reader(engine: AsyncEngine) -> SqlReader:
+    return SqlReader(engine)
