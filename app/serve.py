@@ -42,6 +42,10 @@ async def serve_api(settings: Settings) -> None:
             proxy_headers=False,
         )
         server = uvicorn.Server(config)
+        # Uvicorn stops on these signals and then raises them anew, which would kill the process before it has closed its
+        # connections; with a handler of our own the second one does nothing.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: None)
         log.info("api.started", host=settings.host, port=settings.port)
         await server.serve()
         log.info("api.stopped")

@@ -45,7 +45,7 @@ class Settings(BaseSettings):
 
     environment: Environment = Field(
         default=Environment.PRODUCTION,
-        description="`production` or `development`. Development offers GraphiQL at GET /graphql.",
+        description="`production` or `development`. Development offers GraphiQL and may offer tokens in it.",
     )
     database_url: Annotated[SecretStr, AfterValidator(_database_url)] = Field(
         description="PostgreSQL 15 or newer: `postgresql://user:password@host:5432/name`."
@@ -75,6 +75,9 @@ class Settings(BaseSettings):
         default=None,
         pattern=r"^https?://",
         description="Where the payer's browser goes after a 3-D Secure challenge, when the request does not say.",
+    )
+    graphiql_in_production: bool = Field(
+        default=False, description="Whether production offers the page GraphiQL at GET /graphql too."
     )
     graphiql_tokens: dict[str, SecretStr] = Field(
         default={},
@@ -109,7 +112,7 @@ class Settings(BaseSettings):
 
     def graphiql(self) -> GraphiqlConfig | None:
         """The page, where it is offered."""
-        if self.environment is Environment.PRODUCTION:
+        if self.environment is Environment.PRODUCTION and not self.graphiql_in_production:
             return None
         tokens = tuple(NamedToken(label, token.get_secret_value()) for label, token in self.graphiql_tokens.items())
         first = {"Authorization": f"Bearer {tokens[0].token}"} if tokens else {}

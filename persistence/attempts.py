@@ -35,7 +35,9 @@ class SqlAttempts:
         return (await self._connection.execute(statement)).first() is not None
 
     async def claim_due(self, limit: int) -> list[Attempt]:
-        now = func.clock_timestamp()
+        # The statement's own time, which unlike the clock's can be looked up in the index.
+        now = func.statement_timestamp()
+        # A CTE that locks runs once; as a subquery PostgreSQL may run it for each row, and claim more than the limit.
         due = (
             select(attempts.c.id)
             .where(
@@ -46,10 +48,11 @@ class SqlAttempts:
             .order_by(attempts.c.next_check_at)
             .limit(limit)
             .with_for_update(skip_locked=True)
+            .cte("due")
         )
         statement = (
             update(attempts)
-            .where(attempts.c.id.in_(due.scalar_subquery()))
+            .where(attempts.c.id.in_(select(due.c.id)))
             .values(tries=attempts.c.tries + 1, lease_until=now + LEASE, next_check_at=now + LEASE, last_checked_at=now)
             .returning(attempts)
         )

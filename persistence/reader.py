@@ -153,7 +153,7 @@ class SqlReader:
     ) -> dict[Id, Page[T]]:
         """The same page of every parent's children in one statement, each parent's cut by the index on its own."""
         unique = list(dict.fromkeys(parent_ids))
-        parent = func.unnest(_array(unique)).table_valued("parent_id", name="parents")
+        parent = func.unnest(_array(unique)).table_valued("parent_id", name="parents").render_derived()
         parent_id: ColumnElement[Any] = parent.c.parent_id
         piece = keyset.cut(child.where(parent_column == parent_id), page).lateral("piece")
         rows = await self._rows(select(parent_id, piece).select_from(parent.join(piece, true())))
@@ -230,7 +230,9 @@ def _amount_between(least: Decimal | None, most: Decimal | None) -> ColumnElemen
 
 
 def _minor_units(amount: Decimal, exponent: int, rounding: str) -> int:
-    scaled = int(amount.scaleb(exponent).to_integral_value(rounding))
+    # Bounded first: an integer made of 1E+999999 takes minutes.
+    bounded = max(Decimal(-_BIGINT_MAX), min(amount, Decimal(_BIGINT_MAX)))
+    scaled = int(bounded.scaleb(exponent).to_integral_value(rounding))
     return max(-_BIGINT_MAX, min(scaled, _BIGINT_MAX))
 
 

@@ -36,7 +36,11 @@ async def migrate(engine: AsyncEngine, on_step: Callable[[str], None] = lambda _
     """
 
     def upgrade(connection: Connection) -> None:
+        # Building an index on a large table takes longer than any request may, and so does waiting for whoever builds it.
+        connection.execute(text("SET statement_timeout = 0"))
+        connection.execute(text("SET lock_timeout = 0"))
         connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": _MIGRATION_LOCK})
+        connection.execute(text("RESET lock_timeout"))
         connection.commit()
         try:
             config = _config(connection)
@@ -50,12 +54,11 @@ async def migrate(engine: AsyncEngine, on_step: Callable[[str], None] = lambda _
         finally:
             connection.rollback()
             connection.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": _MIGRATION_LOCK})
+            # The connection goes back to the pool, where requests take it.
+            connection.execute(text("RESET statement_timeout"))
             connection.commit()
 
     async with reachable(), engine.connect() as connection:
-        # Building an index on a large table takes longer than any request may.
-        await connection.execute(text("SET statement_timeout = 0"))
-        await connection.commit()
         await connection.run_sync(upgrade)
 
 

@@ -30,7 +30,7 @@ class SqlUsers:
         return await self._one(users.c.id == user_id)
 
     async def get_by_email(self, email: str) -> User | None:
-        return await self._one(func.lower(users.c.email) == email.lower())
+        return await self._one(func.lower(users.c.email) == func.lower(email))
 
     async def _one(self, condition: ColumnElement[bool]) -> User | None:
         row = (await self._connection.execute(select(users).where(condition))).mappings().one_or_none()

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import asyncpg
 import structlog
+from sqlalchemy import make_url
 
 from persistence.engine import DatabaseConfig
 from persistence.webhook_events import WAKE_CHANNEL
@@ -49,7 +50,9 @@ class ListenForWakeups:
             await asyncio.sleep(_RECONNECT_SECONDS)
 
     async def _listen_once(self) -> None:
-        connection = await asyncpg.connect(self._config.url, timeout=self._config.connect_timeout_seconds)
+        # asyncpg knows no other name for PostgreSQL, such as SQLAlchemy's with the driver in it.
+        url = make_url(self._config.url).set(drivername="postgresql").render_as_string(hide_password=False)
+        connection = await asyncpg.connect(url, timeout=self._config.connect_timeout_seconds)
         closed = asyncio.Event()
         try:
             connection.add_termination_listener(lambda _: closed.set())

@@ -43,17 +43,19 @@ class SqlWebhookEvents:
         return stored
 
     async def claim_due(self, limit: int) -> list[WebhookEvent]:
-        now = func.clock_timestamp()
+        # As in `attempts`: the statement's time, and a CTE that runs once.
+        now = func.statement_timestamp()
         due = (
             select(webhook_events.c.id)
             .where(webhook_events.c.state == EventState.RECEIVED.value, webhook_events.c.next_try_at <= now)
             .order_by(webhook_events.c.next_try_at)
             .limit(limit)
             .with_for_update(skip_locked=True)
+            .cte("due")
         )
         statement = (
             update(webhook_events)
-            .where(webhook_events.c.id.in_(due.scalar_subquery()))
+            .where(webhook_events.c.id.in_(select(due.c.id)))
             .values(tries=webhook_events.c.tries + 1, next_try_at=now + LEASE)
             .returning(*webhook_events.c)
         )

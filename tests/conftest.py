@@ -1,0 +1,14 @@
+"""Fixtures that every test may ask for; the modules in tests/support say what each is."""
+
+from hypothesis import settings
+
+from tests.support.acts import acts
+from tests.support.database import engine, migrated_engine, reader, units
+from tests.support.postgres import database_url
+
+__all__ = ["acts", "database_url", "engine", "migrated_engine", "reader", "units"]
+
+# No deadline: a test says what is right, never how fast a busy machine is. The same examples on every run, so that a red
+# test stays red until it is repaired.
+settings.register_profile("florin", deadline=None, derandomize=True)
+settings.load_profile("florin")
