@@ -4,6 +4,7 @@ Source of the fields: docs.stripe.com/api/payment_intents/object, .../refunds/ob
 status that is unknown here counts as still being worked on: it is looked up again, and never taken for an outcome.
 """
 
+from contextlib import suppress
 from uuid import UUID
 
 import structlog
@@ -161,8 +162,10 @@ def _payment_method(intent: Json, last_error: Json | None) -> PaymentMethodSumma
         maybe_mapping(charge, "payment_method_details"),
     ):
         card = maybe_mapping(holder or {}, "card")
-        if card is not None:
-            return _card(card)
+        # The card is only shown: one that cannot be read must not keep the outcome of a payment unknown.
+        with suppress(OddShape):
+            if card is not None:
+                return _card(card)
     return None
 
 

@@ -157,3 +157,10 @@ def decline(decline_code: str = "generic_decline") -> httpx2.Response:
     error = {"type": "card_error", "code": "card_declined", "decline_code": decline_code, "message": "Declined."}
     declined = intent("requires_payment_method", payment_method=None, last_payment_error=error)
     return problem(402, "card_declined", kind="card_error", decline_code=decline_code, payment_intent=declined)
+
+
+def copy_of(reply: Reply) -> Reply:
+    """A response can be sent once only."""
+    if isinstance(reply, httpx2.Response):
+        return httpx2.Response(reply.status_code, content=reply.content, headers=reply.headers)
+    return reply

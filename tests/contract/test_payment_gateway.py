@@ -1,89 +1,19 @@
 """What every PaymentGateway does. The domain is written against this, and tested with the fake that passes it."""
 
 import asyncio
-import secrets
-from uuid import UUID
 
 import pytest
 
 from domain.currencies import Currency
-from domain.ids import RefundId, TransactionId
 from domain.money import Money
 from domain.payments.gateway import (
-    ChargeOrder,
-    ChargeReport,
     ChargeStatus,
-    RefundOrder,
-    RefundReport,
-    RefundReportStatus,
     RejectionKind,
     RequestRejected,
 )
-from domain.payments.refund import RefundReason
 from domain.payments.transaction import CaptureMethod, NextActionType
+from tests.contract.acts import AMOUNT, RETURN_URL, new_key, order_of, pay
 from tests.contract.backends import Backend, Capability
-
-AMOUNT = Money(2000, Currency.USD)
-RETURN_URL = "https://shop.test/paid?order=1"
-
-
-def new_key() -> str:
-    return secrets.token_hex(16)
-
-
-def new_id() -> UUID:
-    return UUID(bytes=secrets.token_bytes(16))
-
-
-def order_of(
-    backend: Backend,
-    *,
-    method: str | None = None,
-    money: Money = AMOUNT,
-    capture: CaptureMethod = CaptureMethod.AUTOMATIC,
-    description: str | None = None,
-) -> ChargeOrder:
-    return ChargeOrder(
-        transaction_id=TransactionId(new_id()),
-        money=money,
-        payment_method_id=method or backend.methods.good,
-        capture_method=capture,
-        description=description,
-    )
-
-
-async def pay(
-    backend: Backend,
-    *,
-    method: str | None = None,
-    capture: CaptureMethod = CaptureMethod.AUTOMATIC,
-    return_url: str | None = None,
-) -> ChargeReport:
-    """A charge, created and confirmed."""
-    created = await backend.gateway.create_charge(order_of(backend, method=method, capture=capture), key=new_key())
-    return await backend.gateway.confirm_charge(created.reference, return_url=return_url, key=new_key())
-
-
-async def give_back(
-    backend: Backend,
-    charge: ChargeReport,
-    minor_units: int,
-    *,
-    reason: RefundReason | None = None,
-) -> RefundReport:
-    return await backend.gateway.refund_charge(refund_of(charge, minor_units, reason=reason), key=new_key())
-
-
-def refund_of(charge: ChargeReport, minor_units: int, *, reason: RefundReason | None = None) -> RefundOrder:
-    assert charge.transaction_id is not None
-    return RefundOrder(
-        refund_id=RefundId(new_id()),
-        transaction_id=charge.transaction_id,
-        charge_reference=charge.reference,
-        money=Money(minor_units, charge.money.currency),
-        reason=reason,
-    )
-
 
 # Payment methods.
 
@@ -385,80 +315,3 @@ async def test_a_repeated_confirmation_tells_what_the_charge_is_now(backend: Bac
     await backend.let_the_payer(first, succeed=True)
     again = await backend.gateway.confirm_charge(created.reference, return_url=None, key=key)
     assert (first.status, again.status) == (ChargeStatus.REQUIRES_ACTION, ChargeStatus.SUCCEEDED)
-
-
-# Refunds.
-
-
-async def test_money_goes_back_in_parts(backend: Backend) -> None:
-    charge = await pay(backend)
-    assert await backend.gateway.list_refunds(charge.reference) == []
-    first, second = await give_back(backend, charge, 1500), await give_back(backend, charge, 500)
-    for report, minor_units in ((first, 1500), (second, 500)):
-        assert report.status is RefundReportStatus.SUCCEEDED
-        assert report.money == Money(minor_units, Currency.USD)
-        assert report.charge_reference == charge.reference
-        assert (report.reason, report.failure) == (None, None)
-        assert await backend.gateway.look_up_refund(report.reference) == report
-    listed = await backend.gateway.list_refunds(charge.reference)
-    assert {report.refund_id: report for report in listed} == {first.refund_id: first, second.refund_id: second}
-
-
-async def test_a_refund_is_known_by_the_id_that_was_sent_along(backend: Backend) -> None:
-    charge = await pay(backend)
-    order = refund_of(charge, 100)
-    report = await backend.gateway.refund_charge(order, key=new_key())
-    assert report.refund_id == order.refund_id
-
-
-@pytest.mark.parametrize("reason", RefundReason)
-async def test_a_refund_keeps_its_reason(backend: Backend, reason: RefundReason) -> None:
-    backend.require(Capability.REFUND_REASON)
-    assert (await give_back(backend, await pay(backend), 100, reason=reason)).reason is reason
-
-
-async def test_the_same_key_refunds_once(backend: Backend) -> None:
-    backend.require(Capability.IDEMPOTENCY)
-    charge = await pay(backend)
-    order, key = refund_of(charge, 600), new_key()
-    reports = await asyncio.gather(*[backend.gateway.refund_charge(order, key=key) for _ in range(4)])
-    reports.append(await backend.gateway.refund_charge(order, key=key))
-    assert len({report.reference for report in reports}) == 1
-    assert len(await backend.gateway.list_refunds(charge.reference)) == 1
-
-
-async def test_no_more_than_was_captured_goes_back(backend: Backend) -> None:
-    backend.require(Capability.REFUND_LIMITS)
-    charge = await pay(backend)
-    await give_back(backend, charge, 1500)
-    with pytest.raises(RequestRejected) as caught:
-        await give_back(backend, charge, 501)
-    assert caught.value.kind is RejectionKind.AMOUNT
-    assert len(await backend.gateway.list_refunds(charge.reference)) == 1
-
-
-async def test_what_is_refunded_already_is_not_refunded_again(backend: Backend) -> None:
-    backend.require(Capability.REFUND_LIMITS)
-    charge = await pay(backend)
-    await give_back(backend, charge, 2000)
-    with pytest.raises(RequestRejected) as caught:
-        await give_back(backend, charge, 1)
-    assert caught.value.kind is RejectionKind.ALREADY_REFUNDED
-
-
-async def test_a_partial_capture_bounds_the_refund(backend: Backend) -> None:
-    backend.require(Capability.REFUND_LIMITS, Capability.PARTIAL_CAPTURE)
-    authorized = await pay(backend, capture=CaptureMethod.MANUAL)
-    charge = await backend.gateway.capture_charge(authorized.reference, Money(700, Currency.USD), key=new_key())
-    with pytest.raises(RequestRejected) as caught:
-        await give_back(backend, charge, 701)
-    assert caught.value.kind is RejectionKind.AMOUNT
-    assert (await give_back(backend, charge, 700)).status is RefundReportStatus.SUCCEEDED
-
-
-async def test_a_charge_that_took_no_money_is_not_refunded(backend: Backend) -> None:
-    backend.require(Capability.ERROR_CODES)
-    declined = await pay(backend, method=backend.methods.declined)
-    with pytest.raises(RequestRejected):
-        await give_back(backend, declined, 100)
-    assert await backend.gateway.list_refunds(declined.reference) == []

@@ -127,8 +127,10 @@ def test_the_card_is_found_wherever_stripe_shows_it(holder: dict[str, object]) -
     assert charge_report(intent() | holder).payment_method == PaymentMethodSummary("visa", "4242", 12, 2040)
 
 
-@pytest.mark.parametrize("method", [None, "pm_1", {"type": "link"}])
-def test_no_card_is_no_summary(method: object) -> None:
+@pytest.mark.parametrize(
+    "method", [None, "pm_1", {"type": "link"}, {"type": "card", "card": {"brand": "visa"}}, {"card": "4242"}]
+)
+def test_no_card_that_can_be_read_is_no_summary(method: object) -> None:
     assert charge_report(intent(payment_method=method)).payment_method is None
 
 
