@@ -165,9 +165,7 @@ class Api:
         async def handle(exchange: Exchange) -> _Result:
             params = await _parameters(exchange.request, json_too=True)
             self._machine.run_due_timers()
-            answer = control.act(self._machine, exchange.request.path_params, params)
-            self._machine.wake()
-            return _Result(200, dump(answer))
+            return _Result(200, dump(control.act(self._machine, exchange.request.path_params, params)))
 
         return handle
 
@@ -216,7 +214,6 @@ class Api:
             _log.exception("%s %s failed", endpoint.method, endpoint.path)
             result = self._refusal(_unknown_error(), exchange.request_id)
         else:
-            machine.wake()
             return result
         # What was changed is undone, but the answer is kept: Stripe repeats refusals and failures alike.
         with machine.store.transaction():

@@ -29,4 +29,6 @@ def new_id(kind: str) -> str:
 
 
 def random_text(length: int) -> str:
-    return "".join(secrets.choice(_ALPHABET) for _ in range(length))
+    # Bytes above the last whole multiple of 62 are dropped, or else some letters would come more often than others.
+    letters = [_ALPHABET[byte % 62] for byte in secrets.token_bytes(2 * length) if byte < 248]
+    return "".join(letters[:length]) if len(letters) >= length else random_text(length)

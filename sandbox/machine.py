@@ -37,18 +37,21 @@ class Machine:
     @contextmanager
     def begin(self, request_id: str | None = None, idempotency_key: str | None = None) -> Iterator[Operation]:
         """One transaction: what is done with the operation is kept as a whole or not at all."""
+        op = Operation(
+            store=self.store,
+            clock=self.clock,
+            base_url=self.config.base_url,
+            settlement_delay_seconds=self.config.settlement_delay_seconds,
+            request_id=request_id,
+            idempotency_key=idempotency_key,
+        )
         with self.store.transaction():
-            yield Operation(
-                store=self.store,
-                clock=self.clock,
-                base_url=self.config.base_url,
-                settlement_delay_seconds=self.config.settlement_delay_seconds,
-                request_id=request_id,
-                idempotency_key=idempotency_key,
-            )
+            yield op
+        if op.stirs:
+            self._stir()
 
-    def wake(self) -> None:
-        """Say that something changed: there may be events to deliver, or a timer that is due earlier."""
+    def _stir(self) -> None:
+        """There may be events to deliver, or a timer that is due earlier."""
         self._wake.set()
         self.deliveries.wake()
 
@@ -79,7 +82,6 @@ class Machine:
                 _log.exception("the timer %s of %s failed", act, subject)
                 with self.begin() as op:
                     op.store.connection.execute("DELETE FROM timers WHERE id = ?", (timer_id,))
-            self.deliveries.wake()
 
     def advance_clock(self, seconds: float) -> None:
         """Raises ValueError for a negative number. Whatever becomes due by it happens before this returns."""
@@ -87,7 +89,7 @@ class Machine:
         with self.begin() as op:
             op.store.set_setting("clock_offset", repr(self.clock.offset_seconds))
         self.run_due_timers()
-        self.wake()
+        self._stir()
 
     def _next_timer(self) -> tuple[int, float, str, str] | None:
         row = self.store.connection.execute(

@@ -27,6 +27,8 @@ class Operation:
     settlement_delay_seconds: float
     request_id: str | None = None
     idempotency_key: str | None = None
+    # Whether there is now something to deliver, or a timer to wait for.
+    stirs: bool = False
 
     def now(self) -> int:
         return self.clock.timestamp()
@@ -68,6 +70,7 @@ class Operation:
             "INSERT INTO timers (due, act, subject) VALUES (?, ?, ?)",
             (self.clock.now() + delay_seconds, act, subject),
         )
+        self.stirs = True
 
     def emit(self, event_type: str, snapshot: Json, previous: Json | None = None) -> None:
         """Record an event and queue its delivery to every endpoint that listens for it."""
@@ -95,6 +98,7 @@ class Operation:
             "INSERT INTO deliveries (event, endpoint, due) VALUES (?, ?, ?)",
             [(event.id, endpoint_id, self.clock.now()) for endpoint_id in listeners],
         )
+        self.stirs = self.stirs or bool(listeners)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from sandbox.cards import SandboxCard, card_by_name, card_by_number, card_by_tok
 from sandbox.errors import ApiError, exclusive, invalid, missing, no_such
 from sandbox.listing import PAGING, find_page
 from sandbox.operation import Answer, Call, Endpoint, Operation, Page, changed, merge_metadata
-from sandbox.parameters import Choice, Email, Fields, Ignored, Integer, Metadata, Parameter, Text
+from sandbox.parameters import Choice, Email, Fields, Ignored, Integer, Metadata, Parameter, Text, Unsupported
 from sandbox.rendering import render
 from sandbox.store import Record
 from sandbox.wire import Json
@@ -289,7 +289,7 @@ def _page(op: Operation, params: Json, customer_id: str, url: str) -> Page:
     return find_page(op, "payment_method", url, params, {"customer": [customer_id]})
 
 
-_LIST_FIELDS: dict[str, Parameter] = {**PAGING, "type": Choice(("card",)), "allow_redisplay": Ignored()}
+_LIST_FIELDS: dict[str, Parameter] = {**PAGING, "type": Choice(("card",)), "allow_redisplay": Unsupported()}
 _KIND = "payment_method"
 
 ENDPOINTS = (

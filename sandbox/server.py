@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from uvicorn.loops.auto import auto_loop_factory
 
 from sandbox.api import Api
 from sandbox.config import SandboxConfig, WebhookTarget
@@ -92,8 +93,9 @@ def run(config: SandboxConfig, on_listening: Callable[[str], None] | None = None
     # Uvicorn shuts down on the signal and then raises it anew, which would otherwise kill the process by it.
     before = signal.signal(signal.SIGTERM, stop)
     try:
-        with suppress(KeyboardInterrupt):
-            asyncio.run(serve(config, on_listening))
+        # The faster event loop where it is installed.
+        with suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
+            runner.run(serve(config, on_listening))
     finally:
         signal.signal(signal.SIGTERM, before)
 

@@ -58,7 +58,7 @@ CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID
 """
 
 
-class StateFileError(Exception):
+class StateFileError(OSError):
     """The state file cannot be used: another process holds it, or another version wrote it."""
 
 

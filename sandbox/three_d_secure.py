@@ -80,9 +80,7 @@ class ThreeDSecurePage:
                 return _page("Bad request", "<p>The form is incomplete.</p>", status=400)
             return_url = intent.private["return_url"]
             _apply(op, intent, succeeded=outcome == "complete")
-            response = _done(intent) if return_url is None else _back(intent, return_url)
-        self._machine.wake()
-        return response
+            return _done(intent) if return_url is None else _back(intent, return_url)
 
 
 def _find(op: Operation, object_id: str) -> Record | None:
@@ -165,13 +163,13 @@ def _page(title: str, content: str, *, status: int = 200, return_url: str | None
     # Browsers hold the redirect that follows a form to form-action as well, so the merchant's page must be in it.
     form_action = f"'self' {_origin(return_url)}" if return_url else "'self'"
     return HTMLResponse(
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title><link rel="icon" href="data:,">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<style>{_STYLE}</style></head><body><main><h1>{title}</h1>{content}</main></body></html>",
         status_code=status,
         headers={
             "Cache-Control": "no-store",
-            "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; "
+            "Content-Security-Policy": f"default-src 'none'; img-src data:; style-src 'sha256-{_STYLE_HASH}'; "
             f"form-action {form_action}; base-uri 'none'; frame-ancestors 'none'",
             "Referrer-Policy": "no-referrer",
             "X-Content-Type-Options": "nosniff",

@@ -176,6 +176,21 @@ async def test_metadata_is_merged_unset_and_cleared(sandbox: Driver) -> None:
     assert (await sandbox.post(path, {"metadata": ""}))["metadata"] == {}
 
 
+async def test_the_clock_moves_forward_by_form_or_json(sandbox: Driver) -> None:
+    before = (await sandbox.get("/_sandbox/clock"))["now"]
+    await sandbox.post("/_sandbox/clock", {"advance_seconds": 3_600})
+    response = await sandbox.client.post(
+        "/_sandbox/clock", json={"advance_seconds": 3_600}, headers={"Authorization": f"Bearer {KEY}"}
+    )
+    assert response.json()["offset_seconds"] == 7_200
+    assert (await sandbox.unconfirmed())["created"] >= before + 7_200
+
+    for wrong in ({"advance_seconds": -1}, {"advance_seconds": "nan"}, {"advance_seconds": "soon"}, {}, {"seconds": 1}):
+        await sandbox.refused(400, "POST", "/_sandbox/clock", wrong)
+    await sandbox.refused(404, "POST", "/_sandbox/payment_intents/pi_none/settle", {"outcome": "succeed"})
+    await sandbox.refused(400, "POST", "/_sandbox/payment_intents/pi_none/settle", {"outcome": "perhaps"})
+
+
 async def test_two_sandboxes_share_nothing(sandbox: Driver) -> None:
     intent = await sandbox.unconfirmed()
     async with driving(SandboxConfig()) as other:
