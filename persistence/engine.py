@@ -18,7 +18,7 @@ class DatabaseConfig:
 
     url: str = field(repr=False)
     pool_size: int = 10
-    pool_timeout_seconds: float = 1.0
+    pool_timeout_seconds: float = 10.0
     connect_timeout_seconds: float = 5.0
     statement_timeout_seconds: float = 5.0
     lock_timeout_seconds: float = 5.0

@@ -125,6 +125,9 @@ def _subject(kind: str, subject_matter: Json) -> tuple[EventSubject, str | None]
         return EventSubject.REFUND, maybe_text(subject_matter, "id")
     if kind.startswith("charge."):
         return EventSubject.CHARGE, maybe_reference(subject_matter, "payment_intent")
+    if kind == "payment_intent.created":
+        # A new PaymentIntent is unconfirmed, and whoever created it knows: looking it up would tell nothing.
+        return EventSubject.OTHER, maybe_text(subject_matter, "id")
     if kind.startswith("payment_intent."):
         return EventSubject.CHARGE, maybe_text(subject_matter, "id")
     return EventSubject.OTHER, None

@@ -270,7 +270,7 @@ def test_any_signed_json_is_an_event_or_refused(value: object) -> None:
 @pytest.mark.parametrize(
     ("kind", "matter", "subject", "reference"),
     [
-        ("payment_intent.created", {"id": "pi_1"}, EventSubject.CHARGE, "pi_1"),
+        ("payment_intent.created", {"id": "pi_1"}, EventSubject.OTHER, "pi_1"),
         ("payment_intent.payment_failed", {"id": "pi_1"}, EventSubject.CHARGE, "pi_1"),
         ("payment_intent.a_type_of_next_year", {"id": "pi_1"}, EventSubject.CHARGE, "pi_1"),
         ("charge.succeeded", {"id": "ch_1", "payment_intent": "pi_1"}, EventSubject.CHARGE, "pi_1"),
