@@ -24,6 +24,8 @@ BUNDLE_FOLDER = Path(__file__).parent / "static" / "graphiql"
 # In an example's variables, the page puts a new random key where this stands each time it opens the example: an
 # idempotency key that two browsers shared would answer the second one's payment with the first one's.
 FRESH_IDEMPOTENCY_KEY = "<fresh idempotency key>"
+# Where this stands in an example's variables, the page's own address goes, as the browser that asked for it knows it.
+PAGE_ADDRESS = "<address of this page>"
 # What the page calls an operation sent without a token, and one whose header was written by hand.
 RESERVED_LABELS = frozenset({"anonymous", "custom"})
 
@@ -100,7 +102,10 @@ class NamedToken:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """An operation that the page opens in a tab. `FRESH_IDEMPOTENCY_KEY` among the variables becomes a new key each time."""
+    """An operation that the page opens in a tab.
+
+    Among the variables `FRESH_IDEMPOTENCY_KEY` becomes a new key each time, and `PAGE_ADDRESS` the page's own address.
+    """
 
     name: str
     query: str
@@ -147,7 +152,9 @@ def graphiql_page(config: GraphiqlConfig) -> Callable[[Request], Awaitable[Respo
 
     async def page(request: Request) -> Response:
         root_path: str = request.scope.get("root_path", "").rstrip("/")
-        return HTMLResponse(_render(config, manifest, root_path), headers=PAGE_HEADERS)
+        # Without its query: a processor that sends a payer back here adds parameters of its own.
+        address = str(request.url.replace(query="", fragment=""))
+        return HTMLResponse(_render(config, manifest, root_path, address), headers=PAGE_HEADERS)
 
     return page
 
@@ -160,7 +167,7 @@ def graphiql_routes(config: GraphiqlConfig) -> list[Route]:
     ]
 
 
-def _render(config: GraphiqlConfig, manifest: _Manifest, root_path: str) -> str:
+def _render(config: GraphiqlConfig, manifest: _Manifest, root_path: str, address: str) -> str:
     def asset_url(name: str) -> str:
         return html.escape(f"{root_path}{ASSETS_PATH}/{name}")
 
@@ -168,12 +175,12 @@ def _render(config: GraphiqlConfig, manifest: _Manifest, root_path: str) -> str:
     return PAGE.format(
         stylesheet=asset_url(manifest["stylesheet"]),
         preloads="\n".join(preloads),
-        config=_data_block(config, root_path),
+        config=_data_block(config, root_path, address),
         script=asset_url(manifest["script"]),
     )
 
 
-def _data_block(config: GraphiqlConfig, root_path: str) -> str:
+def _data_block(config: GraphiqlConfig, root_path: str, address: str) -> str:
     """The configuration as JSON that no HTML parser takes for markup, whatever its strings hold.
 
     A script element ends at `</script` and changes its rules at `<!--` (HTML, "Restrictions for contents of script
@@ -184,11 +191,20 @@ def _data_block(config: GraphiqlConfig, root_path: str) -> str:
         "defaultHeaders": dict(config.default_headers),
         "tokens": [{"label": token.label, "token": token.token} for token in config.tokens],
         "examples": [
-            {"name": example.name, "query": example.query, "variables": dict(example.variables)}
+            {"name": example.name, "query": example.query, "variables": _filled_in(example.variables, address)}
             for example in config.examples
         ],
     }
     return json.dumps(content).replace("<", "\\u003c")
+
+
+def _filled_in(value: object, address: str) -> object:
+    """An example's variables, with the page's address where PAGE_ADDRESS stands."""
+    if isinstance(value, Mapping):
+        return {name: _filled_in(child, address) for name, child in value.items()}
+    if isinstance(value, list | tuple):
+        return [_filled_in(child, address) for child in value]
+    return address if value == PAGE_ADDRESS else value
 
 
 async def _asset(request: Request) -> Response:

@@ -1,6 +1,6 @@
 """The operations that GraphiQL opens with: a tour of the API that runs against the development server as it stands."""
 
-from api.graphiql import FRESH_IDEMPOTENCY_KEY, Example
+from api.graphiql import FRESH_IDEMPOTENCY_KEY, PAGE_ADDRESS, Example
 
 # Stripe's documented test payment methods (https://docs.stripe.com/testing), which the sandbox knows too.
 CARD_THAT_SUCCEEDS = "pm_card_visa"
@@ -8,8 +8,8 @@ CARD_THAT_ASKS_FOR_3D_SECURE = "pm_card_authenticationRequired"
 CARD_THAT_IS_DECLINED = "pm_card_chargeDeclinedInsufficientFunds"
 
 MY_TRANSACTIONS = """\
-# Ctrl-Enter (Cmd-Enter on a Mac) runs it.
-# For the next page, pass pageInfo.endCursor as $after.
+# Ctrl-Enter (on a Mac Cmd-Enter) runs it.
+# For the next page, pass endCursor as $after.
 query MyTransactions($first: Int = 10, $after: String) {
   me {
     name
@@ -50,9 +50,9 @@ query MyTransactions($first: Int = 10, $after: String) {
 """
 
 CREATE_PAYMENT = """\
-# Run it twice: the second time it answers "replayed: true",
-# and the card was charged once. For another payment,
-# change the idempotencyKey.
+# Run it twice: the second answer is "replayed",
+# and the card was charged once. For another
+# payment, change the idempotencyKey.
 mutation CreatePayment($input: CreatePaymentInput!) {
   createPayment(input: $input) {
     replayed
@@ -66,7 +66,17 @@ mutation CreatePayment($input: CreatePaymentInput!) {
         brand
         last4
       }
-      processorReference
+      user {
+        name
+        email
+      }
+      auditLog(first: 10) {
+        nodes {
+          action
+          actorKind
+          at
+        }
+      }
     }
     errors {
       code
@@ -78,8 +88,9 @@ mutation CreatePayment($input: CreatePaymentInput!) {
 """
 
 THREE_D_SECURE_PAYMENT = """\
-# This card's bank asks the payer to confirm: the status is
-# REQUIRES_ACTION, and nextAction says where to send them.
+# This card's bank asks the payer to confirm.
+# Ctrl-click redirectUrl (on a Mac Cmd-click) to
+# answer for them. Then look at the transaction.
 mutation ThreeDSecurePayment($input: CreatePaymentInput!) {
   createPayment(input: $input) {
     transaction {
@@ -88,7 +99,6 @@ mutation ThreeDSecurePayment($input: CreatePaymentInput!) {
       nextAction {
         type
         redirectUrl
-        clientSecret
       }
     }
     errors {
@@ -100,8 +110,9 @@ mutation ThreeDSecurePayment($input: CreatePaymentInput!) {
 """
 
 DECLINED_PAYMENT = """\
-# A refusal is an answer, not a fault: the transaction is
-# FAILED and says why, with CARD_DECLINED among the errors.
+# A refusal is an answer, not a fault: the
+# transaction is FAILED and says why, and
+# CARD_DECLINED is among the errors.
 mutation DeclinedPayment($input: CreatePaymentInput!) {
   createPayment(input: $input) {
     transaction {
@@ -123,8 +134,9 @@ mutation DeclinedPayment($input: CreatePaymentInput!) {
 """
 
 PARTIAL_REFUND = """\
-# Put the id of a COMPLETED transaction into the variables.
-# Without "money", all that is left is refunded.
+# Put the id of a COMPLETED transaction into the
+# variables. Without "money", all that is left
+# goes back.
 mutation PartialRefund($input: RefundInput!) {
   refund(input: $input) {
     replayed
@@ -221,7 +233,7 @@ def default_examples(*, transaction_id: str = "<id of a transaction>") -> tuple[
         Example(
             "A payment that needs 3-D Secure",
             THREE_D_SECURE_PAYMENT,
-            _payment("80.00", CARD_THAT_ASKS_FOR_3D_SECURE, "A night at the hotel"),
+            _payment("80.00", CARD_THAT_ASKS_FOR_3D_SECURE, "A night at the hotel", returnUrl=PAGE_ADDRESS),
         ),
         Example("A declined card", DECLINED_PAYMENT, _payment("15.00", CARD_THAT_IS_DECLINED, "A book")),
         Example(
@@ -240,12 +252,15 @@ def default_examples(*, transaction_id: str = "<id of a transaction>") -> tuple[
     )
 
 
-def _payment(amount: str, payment_method_id: str, description: str) -> dict[str, object]:
+def _payment(amount: str, payment_method_id: str, description: str, **more: str) -> dict[str, object]:
     return {
         "input": {
             "idempotencyKey": FRESH_IDEMPOTENCY_KEY,
             "money": {"amount": amount, "currency": "USD"},
             "paymentMethodId": payment_method_id,
             "description": description,
+            # It has a default, but the editor's check of the variables would ask for it all the same.
+            "captureMethod": "AUTOMATIC",
+            **more,
         }
     }

@@ -50,10 +50,12 @@ def create_application(services: Services, lifespan: Lifespan[Starlette] | None 
         reader=services.reader,
         page=None if graphiql is None else graphiql_page(graphiql),
     )
-    any_method = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-    return Starlette(
+    graphql = Route("/graphql", endpoint.__call__)
+    # The endpoint refuses methods itself, in the shape of a GraphQL answer.
+    graphql.methods = None
+    app = Starlette(
         routes=[
-            Route("/graphql", endpoint.__call__, methods=any_method),
+            graphql,
             Route("/webhooks/stripe", StripeWebhook(services.receive_webhook).__call__, methods=["POST"]),
             Route("/healthz", alive),
             Route("/readyz", Ready(services.readiness).__call__),
@@ -63,6 +65,9 @@ def create_application(services: Services, lifespan: Lifespan[Starlette] | None 
         exception_handlers={HTTPException: _http_error},
         lifespan=lifespan,
     )
+    # Behind a proxy that ends TLS the redirect would lead to plain HTTP, and the client would send its token there.
+    app.router.redirect_slashes = False
+    return app
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

@@ -3,17 +3,20 @@
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine
-from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from app.log_lines import configure_logging
-from app.settings import InvalidSettings, Settings, load_database_settings, load_settings
 from domain.access import Role
 from domain.errors import FlorinError
+
+# Each command imports what it needs when it runs: the libraries behind them take seconds to load, and most commands
+# need few of them.
+if TYPE_CHECKING:
+    from app.settings import Settings
+    from app.wiring import Parts
 
 T = TypeVar("T")
 
@@ -36,7 +39,10 @@ def dev(
     port: Annotated[int, typer.Option(min=0, max=65535, help="The API's port; 0 takes a free one.")] = 8000,
     data: Annotated[Path, typer.Option(help="Where the data is kept between runs.")] = Path(".florin"),
     demo: Annotated[bool, typer.Option(help="Fill an empty database with demo payments.")] = True,
-    ready_file: Annotated[Path | None, typer.Option(help="Write addresses and tokens here once all is up.")] = None,
+    ready_file: Annotated[
+        Path | None,
+        typer.Option(help="Where to write addresses and tokens once all is up; in the data folder by default."),
+    ] = None,
 ) -> None:
     """Run everything on this machine: database, sandbox processor, worker and API."""
     from app.dev import DevFailed, DevOptions, run_dev  # noqa: PLC0415  production has no embedded PostgreSQL
@@ -54,7 +60,7 @@ def serve(
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Instead of the setting PORT.")] = None,
 ) -> None:
     """Serve the API. Settings come from the environment: see docs/settings.md."""
-    from app.serve import run, serve_api  # noqa: PLC0415  each command imports what it needs, so that all start fast
+    from app.serve import run, serve_api  # noqa: PLC0415  see the imports above
 
     settings = _settings()
     changes = {"host": host, "port": port}
@@ -74,6 +80,8 @@ def worker() -> None:
 @app.command()
 def migrate() -> None:
     """Bring the database's schema up to date. Safe to run from several places at once."""
+    from app.log_lines import configure_logging  # noqa: PLC0415  as above
+    from app.settings import InvalidSettings, load_database_settings  # noqa: PLC0415  as above
     from persistence.engine import open_engine  # noqa: PLC0415  as above
     from persistence.schema import current_revision  # noqa: PLC0415  as above
     from persistence.schema import migrate as bring_to_head  # noqa: PLC0415  as above
@@ -133,11 +141,10 @@ def token(
 ) -> None:
     """Print an access token for a user."""
     from api.access_tokens import AccessTokens  # noqa: PLC0415  as above
-    from app.wiring import Parts  # noqa: PLC0415  as above
 
     settings = _settings()
 
-    async def issue(parts: Parts) -> str:
+    async def issue(parts: "Parts") -> str:
         async with parts.units.begin() as uow:
             user = await uow.users.get_by_email(email)
         if user is None:
@@ -154,12 +161,11 @@ def add_user(
     role: Annotated[Role, typer.Option(case_sensitive=False, help="What the user is.")] = Role.CUSTOMER,
 ) -> None:
     """Add a user and print their id."""
-    from app.wiring import Parts  # noqa: PLC0415  as above
     from domain.identity.create_user import CreateUser, InvalidUser  # noqa: PLC0415  as above
     from domain.ids import IdKind, encode  # noqa: PLC0415  as above
     from domain.ports import EmailTaken  # noqa: PLC0415  as above
 
-    async def add(parts: Parts) -> str:
+    async def add(parts: "Parts") -> str:
         create = CreateUser(units=parts.units, clock=parts.clock, ids=parts.ids)
         try:
             user = await create(email=email, name=name, role=role)
@@ -170,7 +176,10 @@ def add_user(
     print(_with_parts(_settings(), add))
 
 
-def _settings() -> Settings:
+def _settings() -> "Settings":
+    from app.log_lines import configure_logging  # noqa: PLC0415  as above
+    from app.settings import InvalidSettings, load_settings  # noqa: PLC0415  as above
+
     try:
         settings = load_settings()
     except InvalidSettings as error:
@@ -179,22 +188,21 @@ def _settings() -> Settings:
     return settings
 
 
-def _with_parts(settings: Settings, use: Callable[..., Coroutine[object, object, T]]) -> T:
-    from app.wiring import Parts, open_parts  # noqa: PLC0415  each command imports what it needs
-
-    opened: AbstractAsyncContextManager[Parts] = open_parts(settings)
+def _with_parts(settings: "Settings", use: "Callable[[Parts], Coroutine[object, object, T]]") -> T:
+    from app.wiring import open_parts  # noqa: PLC0415  as above
 
     async def go() -> T:
-        async with opened as parts:
+        async with open_parts(settings) as parts:
             return await use(parts)
 
     return asyncio.run(go())
 
 
 def main() -> None:
-    """Run a command; what it cannot do it says in one line, without a traceback."""
+    """Run a command; what it cannot do it says in plain words, without a traceback."""
     try:
         app()
     except (CommandFailed, FlorinError) as error:
-        print(f"florin: {error}", file=sys.stderr)
+        for line in str(error).splitlines():
+            print(f"florin: {line}", file=sys.stderr)
         sys.exit(1)

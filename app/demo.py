@@ -140,9 +140,13 @@ async def seed(url: str, tokens: Mapping[str, str], say: Callable[[str], None]) 
             if done % 40 == 0 or done == PAYMENTS:
                 say(f"making demo data: {done} of {PAYMENTS} payments")
 
-        async with asyncio.TaskGroup() as group:
-            for plan in _plans():
-                group.create_task(play(plan))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for plan in _plans():
+                    group.create_task(play(plan))
+        except ExceptionGroup as failures:
+            # One reason is enough to read; the others are mostly the same.
+            raise DemoFailed(f"The demo data could not be made: {failures.exceptions[0]}") from failures
 
 
 async def _play(api: _Api, plan: _Plan) -> None:

@@ -6,20 +6,21 @@ import json
 import os
 import secrets
 import sys
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TextIO
+from typing import TypeVar
 
 from api.access_tokens import AccessTokens, TokenConfig
-from app.demo import seed
+from app.demo import DemoFailed, seed
+from app.dev_output import DevOutput
 from app.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError
 from app.log_lines import configure_logging
 from app.processes.ports import PortUnavailable, free_port, require_port_free
 from app.processes.ready_file import ready_file
-from app.processes.supervisor import Program, ProgramFailed, Supervisor
+from app.processes.supervisor import Program, ProgramFailed, StopRequested, Supervisor
 from app.settings import LogFormat, passed_on
 from app.time_and_ids import SystemClock, TimeOrderedIds
 from domain.access import Role
@@ -28,6 +29,8 @@ from domain.identity.users import User
 from persistence.engine import DatabaseConfig, open_engine
 from persistence.schema import migrate
 from persistence.unit_of_work import SqlUnitsOfWork
+
+T = TypeVar("T")
 
 HOST = "127.0.0.1"
 TOKEN_LIFETIME = timedelta(days=30)
@@ -40,6 +43,8 @@ PEOPLE = {
     "admin": ("margaret@example.com", "Margaret Hamilton", Role.ADMIN),
 }
 EXAMPLE_QUERY = "{ transactions(first: 3) { nodes { id status money { formatted } user { name } } } }"
+# Python reads its libraries from disk at the first start, which takes long on a machine that is busy.
+START_SECONDS_MAX = 120.0
 
 
 class DevFailed(Exception):
@@ -89,26 +94,9 @@ def run_dev(options: DevOptions) -> int:
     configure_logging(LogFormat.CONSOLE, "INFO")
     try:
         asyncio.run(_Development(options).run())
-    except (EmbeddedPostgresError, PortUnavailable, ProgramFailed, OSError) as error:
+    except (DemoFailed, EmbeddedPostgresError, PortUnavailable, ProgramFailed, OSError) as error:
         raise DevFailed(str(error)) from error
     return 0
-
-
-class _Output:
-    """What the programs print: all of it goes to a file, and to the terminal once there is nothing more to announce."""
-
-    def __init__(self, file: TextIO) -> None:
-        self._file = file
-        self._shown = False
-
-    def show(self) -> None:
-        self._shown = True
-
-    def write_line(self, name: str, line: str) -> None:
-        text = f"{name:<8} | {line}"
-        print(text, file=self._file, flush=True)
-        if self._shown:
-            print(text, flush=True)
 
 
 class _Development:
@@ -127,40 +115,45 @@ class _Development:
         self._folder.mkdir(parents=True, exist_ok=True)
         keys = _Secrets.in_folder(self._folder)
         with ExitStack() as stack:
-            announce = stack.enter_context(ready_file(options.ready_file)) if options.ready_file else None
-            output = _Output(stack.enter_context((self._folder / "florin.log").open("a", encoding="utf-8")))
+            if options.ready_file is not None:
+                # An earlier run that was killed may have left it, and somebody may be waiting for it already.
+                options.ready_file.unlink(missing_ok=True)
+            output = DevOutput(stack.enter_context((self._folder / "florin.log").open("a", encoding="utf-8")))
             async with Supervisor(write_line=output.write_line) as supervisor:
-                _say("starting PostgreSQL")
+                api_url, processor_url = f"http://{HOST}:{api_port}", f"http://{HOST}:{processor_port}"
+                _say("starting PostgreSQL and the sandbox processor")
+                await supervisor.start(self._sandbox(keys, processor_port, f"{api_url}/webhooks/stripe"))
                 database = EmbeddedPostgres(self._folder / "postgres")
                 await asyncio.to_thread(stack.enter_context, database)
                 supervisor.watch("PostgreSQL", database.poll)
-                users = await _prepare_database(database.url)
+                # Only now, because now the data folder is ours: the file in it may be that of a run that goes on.
+                announce = stack.enter_context(ready_file(options.ready_file or self._folder / "ready.json"))
+                users = await _unless_stopped(supervisor, _prepare_database(database.url))
                 tokens = _tokens(keys, users)
-                api_url, processor_url = f"http://{HOST}:{api_port}", f"http://{HOST}:{processor_port}"
-                _say("starting the sandbox processor, the worker and the API")
-                await supervisor.start(self._sandbox(keys, processor_port, f"{api_url}/webhooks/stripe"))
+                _say("starting the worker and the API")
                 environment = _environment(keys, database.url, processor_url, api_port, tokens)
                 await supervisor.start(_florin("worker", environment | {"LOG_LEVEL": "WARNING"}))
                 await supervisor.start(_florin("serve", environment, name="api"))
-                await supervisor.until_ready("sandbox", f"{processor_url}/_sandbox/health")
-                await supervisor.until_ready("api", f"{api_url}/readyz")
+                await supervisor.until_ready("sandbox", f"{processor_url}/_sandbox/health", seconds=START_SECONDS_MAX)
+                await supervisor.until_ready("api", f"{api_url}/readyz", seconds=START_SECONDS_MAX)
                 if options.demo:
-                    await seed(f"{api_url}/graphql", tokens, _say)
-                if announce is not None:
-                    announce(
-                        {
-                            "graphql_url": f"{api_url}/graphql",
-                            "webhook_url": f"{api_url}/webhooks/stripe",
-                            "processor_url": processor_url,
-                            "processor_key": keys.processor_key,
-                            "database_url": database.url,
-                            "tokens": tokens,
-                        }
-                    )
-                _welcome(f"{api_url}/graphql", tokens)
+                    await _unless_stopped(supervisor, seed(f"{api_url}/graphql", tokens, _say))
+                announce(
+                    {
+                        "graphql_url": f"{api_url}/graphql",
+                        "webhook_url": f"{api_url}/webhooks/stripe",
+                        "processor_url": processor_url,
+                        "processor_key": keys.processor_key,
+                        "database_url": database.url,
+                        "tokens": tokens,
+                    }
+                )
+                _welcome(f"{api_url}/graphql", tokens, options.data / "florin.log")
                 output.show()
                 await supervisor.wait()
+                output.hide()
                 _say("stopping")
+        _say(f"stopped; the data is in {options.data}")
 
     def _sandbox(self, keys: _Secrets, port: int, webhook_url: str) -> Program:
         state = self._folder / "sandbox.sqlite"
@@ -190,7 +183,7 @@ def _environment(
             "GRAPHIQL_TOKENS": json.dumps(dict(tokens)),
             "HOST": HOST,
             "PORT": str(api_port),
-            "LOG_FORMAT": "console",
+            "LOG_FORMAT": "json",
         }
     )
 
@@ -232,22 +225,36 @@ def _say(line: str) -> None:
     print(f"florin: {line}", flush=True)
 
 
-def _welcome(url: str, tokens: Mapping[str, str]) -> None:
-    lines = [
+async def _unless_stopped(supervisor: Supervisor, work: Awaitable[T]) -> T:
+    """Await `work`, but give it up when we are told to stop or a program ends. Raises what the supervisor says then."""
+    working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(supervisor.wait())
+    try:
+        await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if stopping.done():
+            await stopping
+            raise StopRequested
+        return await working
+    finally:
+        for task in (working, stopping):
+            task.cancel()
+        await asyncio.gather(working, stopping, return_exceptions=True)
+
+
+def _welcome(url: str, tokens: Mapping[str, str], log: Path) -> None:
+    """What a person needs to begin. The tokens stand as assignments, so that a line pasted into a shell can be used."""
+    lines = ["", f"Florin is up. Access tokens, valid for {TOKEN_LIFETIME.days} days:", ""]
+    for label, token in tokens.items():
+        email, name, role = PEOPLE[label]
+        lines += [f"# {name}, {email}, {role.value.lower()}", f"{label.upper()}={token}", ""]
+    lines += [
+        "A query to try, once the lines above are pasted into a shell:",
         "",
-        "Florin is up.",
+        f'curl -s {url} -H "Authorization: Bearer $CUSTOMER" -H "Content-Type: application/json" \\',
+        f"  -d '{json.dumps({'query': EXAMPLE_QUERY})}'",
         "",
-        f"  GraphiQL   {url}",
+        f"GraphiQL, with examples: {url}",
         "",
-        "  Access tokens",
-        *(f"    {label:<10} {token}" for label, token in tokens.items()),
-        "",
-        "  Try",
-        f"    curl -s {url} -H 'Content-Type: application/json' \\",
-        f"      -H 'Authorization: Bearer {tokens['customer']}' \\",
-        f"      -d '{json.dumps({'query': EXAMPLE_QUERY})}'",
-        "",
-        "Ctrl-C stops everything; the data stays. Requests are shown below and kept in florin.log.",
+        f"Requests are shown below, and everything is kept in {log}. Ctrl-C stops it all; the data stays.",
         "",
     ]
     print("\n".join(lines), flush=True)

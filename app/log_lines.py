@@ -33,8 +33,10 @@ def _redact_value(value: Any) -> Any:  # Any: log fields hold whatever the calle
         return {redact(str(name)): _redact_value(child) for name, child in value.items()}
     if isinstance(value, list | tuple):
         return [_redact_value(child) for child in value]
-    if isinstance(value, int | float | bool) or value is None:
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, int | float):
+        return _REDACTED if looks_like_card_number(str(value)) else value
     return redact(str(value))
 
 

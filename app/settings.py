@@ -1,5 +1,6 @@
 """Settings: read from the environment once, checked once, and explained in one table (docs/settings.md)."""
 
+import json
 import os
 from collections.abc import Mapping
 from enum import StrEnum
@@ -79,7 +80,7 @@ class Settings(BaseSettings):
     graphiql_in_production: bool = Field(
         default=False, description="Whether production offers the page GraphiQL at GET /graphql too."
     )
-    graphiql_tokens: dict[str, SecretStr] = Field(
+    graphiql_tokens: Annotated[dict[str, SecretStr], NoDecode] = Field(
         default={},
         description='Access tokens that the page GraphiQL offers, as JSON: `{"customer": "..."}`. In development only.',
     )
@@ -100,6 +101,16 @@ class Settings(BaseSettings):
         if not all(secret.startswith("whsec_") for secret in secrets):
             raise ValueError("a webhook secret begins with whsec_")
         return tuple(secrets)
+
+    @field_validator("graphiql_tokens", mode="before")
+    @classmethod
+    def _read_tokens(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(value)
+        except ValueError:
+            raise ValueError("it is no JSON object") from None
 
     @model_validator(mode="after")
     def _no_tokens_in_production(self) -> Self:
@@ -161,6 +172,10 @@ def load_settings() -> Settings:
     except ValueError as error:
         raise InvalidSettings(f"STRIPE_SECRET_KEY or STRIPE_API_BASE is not valid: {error}") from None
     try:
+        settings.graphiql()
+    except ValueError as error:
+        raise InvalidSettings(f"GRAPHIQL_TOKENS is not valid: {error}") from None
+    try:
         settings.tokens().private_key()
     except ValueError as error:
         raise InvalidSettings(f"AUTH_SIGNING_KEY is not valid: {error}") from None
@@ -176,15 +191,16 @@ def load_database_settings() -> DatabaseSettings:
 
 
 def _explain(error: ValidationError) -> str:
-    return "\n".join(
-        _line(str(problem["loc"][0]).upper(), problem["type"], problem["msg"]) for problem in error.errors()
-    )
+    return "\n".join(_line(problem["loc"], problem["type"], problem["msg"]) for problem in error.errors())
 
 
-def _line(name: str, kind: str, message: str) -> str:
-    if kind == "missing":
-        return f"{name} is not set. See docs/settings.md."
-    return f"{name} is not valid: {message.removeprefix('Value error, ')}."
+def _line(location: tuple[int | str, ...], kind: str, message: str) -> str:
+    told = f"{message.removeprefix('Value error, ')}."
+    # A check of several settings at once is at no place of its own; its message names them.
+    if not location:
+        return told
+    name = str(location[0]).upper()
+    return f"{name} is not set. See docs/settings.md." if kind == "missing" else f"{name} is not valid: {told}"
 
 
 def passed_on(settings: Mapping[str, str]) -> dict[str, str]:

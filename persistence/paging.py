@@ -10,6 +10,8 @@ from domain.payments.queries import Page, PageRequest, Position
 
 T = TypeVar("T")
 
+_BIGINT_MIN, _BIGINT_MAX = -(2**63), 2**63 - 1
+
 
 @dataclass(frozen=True, slots=True)
 class Keyset:
@@ -33,7 +35,11 @@ class Keyset:
 
     def _beyond(self, position: Position, *, forward: bool) -> ColumnElement[bool]:
         row = tuple_(self.value, self.id)
-        bound = tuple_(position.value, position.id)
+        value = position.value
+        if isinstance(value, int):
+            # A cursor comes from outside; beyond what the column can hold there is nothing, and no error either.
+            value = max(_BIGINT_MIN, min(value, _BIGINT_MAX))
+        bound = tuple_(value, position.id)
         return row < bound if forward is self.descending else row > bound
 
 

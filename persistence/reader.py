@@ -51,7 +51,7 @@ T = TypeVar("T")
 Id = TypeVar("Id", bound=UUID)
 
 _BIGINT_MAX = 2**63 - 1
-_WORD = re.compile(r"[\w.@-]+")
+_WORD = re.compile(r"[^\W_]+")
 _ORDER_COLUMNS = {OrderField.CREATED_AT: transactions.c.created_at, OrderField.AMOUNT: transactions.c.amount}
 _OLDEST_REFUND_FIRST = Keyset(refunds.c.created_at, refunds.c.id, descending=False)
 _OLDEST_ENTRY_FIRST = Keyset(audit_entries.c.number, audit_entries.c.id, descending=False)

@@ -102,7 +102,9 @@ transactions = Table(
         "search",
         TSVECTOR,
         Computed(
-            "to_tsvector('simple'::regconfig, coalesce(description, '') || ' ' || coalesce(processor_reference, ''))",
+            # Without its punctuation, or else PostgreSQL takes INV-1234 for a word and a negative number, a@b.c for one word.
+            "to_tsvector('simple'::regconfig, translate("
+            "coalesce(description, '') || ' ' || coalesce(processor_reference, ''), '-./@_+:', '       '))",
             persisted=True,
         ),
     ),

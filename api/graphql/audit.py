@@ -8,13 +8,14 @@ from strawberry.scalars import JSON
 
 from api.graphql.context import Info
 from api.graphql.nodes import Node
+from api.graphql.paging import Ordering
 from api.graphql.users import User, user_type
 from domain import ids
 from domain.access import ActorKind
 from domain.audit import AuditEntry as AuditEntryRecord
 from domain.ids import IdKind
 
-OLDEST_FIRST = "audit"
+OLDEST_FIRST = Ordering("audit", int)
 
 
 @strawberry.type(description="One change of a transaction: what, by whom, when. Entries are never edited.")

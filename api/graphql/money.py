@@ -1,5 +1,6 @@
 """Money as GraphQL shows and takes it."""
 
+from copy import copy
 from decimal import Decimal
 from typing import Annotated
 
@@ -51,11 +52,10 @@ def money_type(value: Money) -> MoneyType:
 def format_money(money: Money, locale: str) -> str:
     """An amount for people (Unicode CLDR), always with all of the processor's decimals, so that nothing is rounded away."""
     chosen = _locale(locale)
-    pattern = chosen.currency_formats["standard"]
-    decimals = money.currency.exponent
-    text: str = pattern.apply(
-        money.amount, chosen, currency=money.currency.value, currency_digits=False, force_frac=(decimals, decimals)
-    )
+    # A copy, because Babel keeps one pattern for everybody.
+    pattern = copy(chosen.currency_formats["standard"])
+    pattern.frac_prec = (money.currency.exponent, money.currency.exponent)
+    text: str = pattern.apply(money.amount, chosen, currency=money.currency.value, currency_digits=False)
     return text
 
 

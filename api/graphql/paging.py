@@ -3,6 +3,7 @@
 import base64
 import binascii
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Generic, TypeVar
 from uuid import UUID
@@ -18,6 +19,15 @@ R = TypeVar("R")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BIGINT_MAX = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Ordering:
+    """The order of a list: its name in cursors, and whether what it goes by is a time or a number."""
+
+    name: str
+    by: type[datetime] | type[int]
+
 
 First = Annotated[int | None, strawberry.argument(description="How many from the start: 1 to 100. Not with last.")]
 After = Annotated[str | None, strawberry.argument(description="Only what comes after this cursor.")]
@@ -58,7 +68,7 @@ class Connection(Generic[N]):
 
 
 def connection(
-    page: Page[R], ordering: str, node: Callable[[R], N], count: Callable[[], Awaitable[int]]
+    page: Page[R], ordering: Ordering, node: Callable[[R], N], count: Callable[[], Awaitable[int]]
 ) -> Connection[N]:
     """A connection over a page of records; `ordering` is the list's, as given to `page_request`."""
     nodes = [node(item) for item in page.items]
@@ -77,11 +87,11 @@ def connection(
 
 
 def page_request(
-    first: int | None, after: str | None, last: int | None, before: str | None, *, ordering: str
+    first: int | None, after: str | None, last: int | None, before: str | None, *, ordering: Ordering
 ) -> PageRequest:
     """The piece of a list that four Relay arguments ask for.
 
-    `ordering` names the list's order: a cursor of another order is refused, because it would point nowhere.
+    `ordering` is the list's: a cursor of another order is refused, because it would point nowhere.
     Raises BadInput for sizes outside 1 to 100, for both directions at once, and for a cursor that is not ours.
     """
     if first is not None and last is not None:
@@ -97,29 +107,27 @@ def page_request(
     )
 
 
-def encode_cursor(position: Position, ordering: str) -> str:
+def encode_cursor(position: Position, ordering: Ordering) -> str:
     value = position.value
-    if isinstance(value, datetime):
-        # Whole microseconds, as PostgreSQL keeps them: a rounded cursor would skip or repeat rows.
-        content = orjson.dumps([ordering, "t", (value - _EPOCH) // timedelta(microseconds=1), position.id.hex])
-    else:
-        content = orjson.dumps([ordering, "n", value, position.id.hex])
+    # Whole microseconds, as PostgreSQL keeps them: a rounded cursor would skip or repeat rows.
+    number = (value - _EPOCH) // timedelta(microseconds=1) if isinstance(value, datetime) else value
+    content = orjson.dumps([ordering.name, number, position.id.hex])
     return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
 
 
-def _decode_cursor(text: str, name: str, ordering: str) -> Position:
+def _decode_cursor(text: str, name: str, ordering: Ordering) -> Position:
     try:
         content = orjson.loads(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
     except (ValueError, binascii.Error):
         raise BadInput(f"{name} is not a cursor of this API.") from None
     match content:
-        case [str(list_order), "t" | "n" as kind, int(number), str(digits)] if (
+        case [str(list_order), int(number), str(digits)] if (
             abs(number) <= _BIGINT_MAX and len(digits) == 32 and digits.isascii() and digits.isalnum()
         ):
-            if list_order != ordering:
+            if list_order != ordering.name:
                 raise BadInput(f"{name} is a cursor of a list in another order.")
             try:
-                value = _EPOCH + timedelta(microseconds=number) if kind == "t" else number
+                value = _EPOCH + timedelta(microseconds=number) if ordering.by is datetime else number
                 return Position(value, UUID(hex=digits))
             except (ValueError, OverflowError):
                 pass

@@ -1,6 +1,7 @@
 """The mutations that move money. Each turns its input into domain values, calls one act, and shows what came of it."""
 
 from collections.abc import Awaitable, Callable
+from typing import Annotated
 
 import strawberry
 from strawberry.scalars import JSON
@@ -129,7 +130,13 @@ class Mutation:
     @strawberry.mutation(
         description="Take a payment. A declined card is an answer too: the transaction is FAILED then."
     )
-    async def create_payment(self, info: Info, input: CreatePaymentInput) -> CreatePaymentPayload:  # noqa: A002  the contract's name
+    async def create_payment(
+        self,
+        info: Info,
+        input: Annotated[  # noqa: A002  the contract's name
+            CreatePaymentInput, strawberry.argument(description="What is to be paid, and with what.")
+        ],
+    ) -> CreatePaymentPayload:
         def act(actor: Actor) -> Awaitable[Answer]:
             payment = NewPayment(
                 idempotency_key=input.idempotency_key,
@@ -150,7 +157,13 @@ class Mutation:
     @strawberry.mutation(
         description="Give money back, in part or in full, as often as something is left. For the transaction's owner and staff."
     )
-    async def refund(self, info: Info, input: RefundInput) -> RefundPayload:  # noqa: A002  the contract's name
+    async def refund(
+        self,
+        info: Info,
+        input: Annotated[  # noqa: A002  the contract's name
+            RefundInput, strawberry.argument(description="What is to be given back.")
+        ],
+    ) -> RefundPayload:
         def act(actor: Actor) -> Awaitable[Answer]:
             wanted = NewRefund(
                 idempotency_key=input.idempotency_key,
@@ -169,7 +182,13 @@ class Mutation:
         )
 
     @strawberry.mutation(description="Take the money of an AUTHORIZED transaction, or a part of it. Staff only.")
-    async def capture(self, info: Info, input: CaptureInput) -> CapturePayload:  # noqa: A002  as in every mutation
+    async def capture(
+        self,
+        info: Info,
+        input: Annotated[  # noqa: A002  as in every mutation
+            CaptureInput, strawberry.argument(description="What is to be taken.")
+        ],
+    ) -> CapturePayload:
         def act(actor: Actor) -> Awaitable[Answer]:
             wanted = NewCapture(
                 idempotency_key=input.idempotency_key,
@@ -184,7 +203,13 @@ class Mutation:
         )
 
     @strawberry.mutation(description="Call off a payment whose money has not been taken. Staff only.")
-    async def void(self, info: Info, input: VoidInput) -> VoidPayload:  # noqa: A002  as in every mutation
+    async def void(
+        self,
+        info: Info,
+        input: Annotated[  # noqa: A002  as in every mutation
+            VoidInput, strawberry.argument(description="What is to be let go.")
+        ],
+    ) -> VoidPayload:
         def act(actor: Actor) -> Awaitable[Answer]:
             wanted = NewVoid(
                 idempotency_key=input.idempotency_key, transaction_id=_transaction_id(input.transaction_id)

@@ -9,6 +9,7 @@ from api.graphql.context import Info
 from api.graphql.failures import PaymentFailure, failure_type
 from api.graphql.money import MoneyType, money_type
 from api.graphql.nodes import Node
+from api.graphql.paging import Ordering
 from domain import ids
 from domain.errors import Unavailable
 from domain.ids import IdKind
@@ -19,7 +20,7 @@ from domain.payments.transaction import Transaction as TransactionRecord
 if TYPE_CHECKING:
     from api.graphql.transactions import Transaction
 
-OLDEST_FIRST = "refunds"
+OLDEST_FIRST = Ordering("refunds", datetime)
 
 
 @strawberry.type(description="Money on its way back to the payer.")

@@ -6,7 +6,6 @@ from typing import Annotated
 import strawberry
 from strawberry.schema.config import StrawberryConfig
 
-import api.graphql.enums  # noqa: F401  makes the domain's enums GraphQL enums, before any type uses one
 from api.graphql.audit import AuditEntry, audit_entry_type
 from api.graphql.context import Context, Info
 from api.graphql.nodes import Node
@@ -19,7 +18,7 @@ from api.graphql.transactions import (
     Transaction,
     TransactionFilter,
     TransactionOrder,
-    ordering_name,
+    ordering_of,
     transaction_type,
 )
 from api.graphql.users import User, user_type
@@ -92,7 +91,7 @@ class Query:
         scope = info.context.require_actor().scope
         where = ANY_TRANSACTION if filter is None else filter.to_filter()
         order = Order() if order_by is None else order_by.to_order()
-        ordering = ordering_name(order)
+        ordering = ordering_of(order)
         page = page_request(first, after, last, before, ordering=ordering)
         reader = info.context.reader
         return connection(

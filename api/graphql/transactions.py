@@ -12,7 +12,7 @@ from api.graphql.context import Info
 from api.graphql.failures import PaymentFailure, failure_type
 from api.graphql.money import MoneyType, money_type
 from api.graphql.nodes import Node
-from api.graphql.paging import After, Before, Connection, First, Last, connection, page_request
+from api.graphql.paging import After, Before, Connection, First, Last, Ordering, connection, page_request
 from api.graphql.refunds import Refund, refund_type
 from api.graphql.users import User, user_type
 from domain import ids
@@ -236,6 +236,7 @@ class TransactionOrder:
         return Order(self.field, self.direction)
 
 
-def ordering_name(order: Order) -> str:
-    """The name of an order in cursors."""
-    return f"transactions:{order.field}:{order.direction}"
+def ordering_of(order: Order) -> Ordering:
+    """An order as cursors know it."""
+    by = datetime if order.field is OrderField.CREATED_AT else int
+    return Ordering(f"transactions:{order.field}:{order.direction}", by)

@@ -7,7 +7,7 @@ import strawberry
 
 from api.graphql.context import Info
 from api.graphql.nodes import Node
-from api.graphql.paging import After, Before, Connection, First, Last, connection, page_request
+from api.graphql.paging import After, Before, Connection, First, Last, Ordering, connection, page_request
 from domain import ids
 from domain.access import Role
 from domain.identity.users import User as UserRecord
@@ -16,7 +16,7 @@ from domain.ids import IdKind
 if TYPE_CHECKING:
     from api.graphql.transactions import Transaction
 
-NEWEST_FIRST = "transactions:CREATED_AT:DESC"
+NEWEST_FIRST = Ordering("transactions:CREATED_AT:DESC", datetime)
 
 
 @strawberry.type(description="Somebody who pays, or who works for the merchant.")

@@ -24,11 +24,11 @@ PATIENCE_MS = 30_000
 
 
 class WatchedPage:
-    """A page of its own browser context, and everything that went wrong on it."""
+    """A page, and everything that went wrong on it. It may ask the given origins for something, and no others."""
 
-    def __init__(self, page: Page, origin: str) -> None:
+    def __init__(self, page: Page, *origins: str) -> None:
         self.page = page
-        self.origin = origin
+        self._origins = origins
         self.problems: list[str] = []
         page.on("console", self._on_console)
         page.on("pageerror", lambda error: self.problems.append(f"uncaught: {error}"))
@@ -37,7 +37,7 @@ class WatchedPage:
 
     def _on_request(self, request: Request) -> None:
         # Requests of the page's workers arrive here too. `data:` and `blob:` stay within the page.
-        if request.url.startswith(("http:", "https:", "ws:", "wss:")) and _origin(request.url) != self.origin:
+        if request.url.startswith(("http:", "https:", "ws:", "wss:")) and _origin(request.url) not in self._origins:
             self.problems.append(f"asked another origin: {request.url}")
 
     def _on_failed_request(self, request: Request) -> None:

@@ -3,11 +3,14 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from enum import Enum
+from typing import Any
 
 from domain.errors import Unavailable
+from domain.payments.gateway import ChargeReport, RefundOrder, RefundReport, RefundReportStatus
 from persistence.unit_of_work import SqlUnitOfWork, SqlUnitsOfWork
-from tests.support.fake_gateway import Call, FakeGateway, _Script
+from tests.support.fake_gateway import Call, FakeGateway, _Charge, _Script
 
 _open_in_this_task: ContextVar[int] = ContextVar("_open_in_this_task", default=0)
 
@@ -53,6 +56,50 @@ class WatchedUnits:
 class GatewayOutsideUnits(FakeGateway):
     """The fake processor, which refuses to be called by a task that has a unit of work open."""
 
+    _cancellations_refused = 0
+    _refunds_held_back = False
+
+    def succeed_after_all(self, reference: str) -> None:
+        """The payer confirms a declined charge again, by the client secret, and it succeeds."""
+        self._take(self._charges[reference])
+
+    def add_foreign_charge(self, like: str) -> str:
+        """A charge that another program has made on the same account; its reference."""
+        known = self._charges[like]
+        reference = f"ch_foreign_{len(self._charges)}"
+        report = replace(known.report, reference=reference, transaction_id=None)
+        self._charges[reference] = replace(known, report=report)
+        return reference
+
+    def falsify(self, reference: str, **lie: Any) -> None:  # Any: fields of the report, of several types
+        """Report something else of a charge than was asked for."""
+        charge = self._charges[reference]
+        charge.report = replace(charge.report, **lie)
+
+    def hold_refunds_back(self) -> None:
+        """New refunds stay PENDING until they are settled."""
+        self._refunds_held_back = True
+
+    def forget_faults(self) -> None:
+        """Nothing that was said beforehand happens any more."""
+        self._scripts.clear()
+
+    def refuse_next_cancellation(self) -> None:
+        """The next cancellation finds the charge busy: it is reported as it is."""
+        self._cancellations_refused += 1
+
     async def _arrive(self, call: Call) -> _Script:
         assert _open_in_this_task.get() == 0, f"{call.method} was called inside a unit of work"
         return await super()._arrive(call)
+
+    def _refund(self, order: RefundOrder) -> RefundReport:
+        report = super()._refund(order)
+        if self._refunds_held_back:
+            report = self.settle_refund(report.reference, RefundReportStatus.PENDING)
+        return report
+
+    def _cancel(self, charge: _Charge) -> ChargeReport:
+        if self._cancellations_refused:
+            self._cancellations_refused -= 1
+            return charge.report
+        return super()._cancel(charge)

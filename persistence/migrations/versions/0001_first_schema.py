@@ -95,7 +95,9 @@ CREATE TABLE transactions (
     created_at TIMESTAMP WITH TIME ZONE NOT NULL,
     updated_at TIMESTAMP WITH TIME ZONE NOT NULL,
     search TSVECTOR GENERATED ALWAYS AS (
-        to_tsvector('simple'::regconfig, coalesce(description, '') || ' ' || coalesce(processor_reference, ''))
+        to_tsvector('simple'::regconfig, translate(
+            coalesce(description, '') || ' ' || coalesce(processor_reference, ''), '-./@_+:', '       '
+        ))
     ) STORED,
     CONSTRAINT pk_transactions PRIMARY KEY (id),
     CONSTRAINT uq_transactions_processor_reference UNIQUE (processor_reference),

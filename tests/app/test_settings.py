@@ -1,0 +1,180 @@
+"""Settings come from the environment, and what is wrong with them is told in one line each, without their values."""
+
+import base64
+import json
+import os
+from collections.abc import Mapping
+
+import pytest
+
+from app.settings import (
+    Environment,
+    InvalidSettings,
+    LogFormat,
+    Settings,
+    load_database_settings,
+    load_settings,
+    passed_on,
+)
+
+CANARY = "canary5f1c"
+GOOD = {
+    "DATABASE_URL": "postgresql://florin:hunter2@db:5432/florin",
+    "STRIPE_SECRET_KEY": "sk_test_1",
+    "STRIPE_WEBHOOK_SECRET": "whsec_1",
+    "AUTH_SIGNING_KEY": base64.b64encode(bytes(32)).decode(),
+}
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Nothing set but what must be."""
+    known = {name.upper() for name in Settings.model_fields}
+    for name in list(os.environ):
+        if name.upper() in known:
+            monkeypatch.delenv(name)
+    _set(monkeypatch, GOOD)
+    return monkeypatch
+
+
+def _set(environment: pytest.MonkeyPatch, values: Mapping[str, str]) -> None:
+    for name, value in values.items():
+        environment.setenv(name, value)
+
+
+def test_the_defaults_are_those_of_production() -> None:
+    settings = load_settings()
+    assert settings.environment is Environment.PRODUCTION
+    assert settings.graphiql() is None
+    assert settings.log_format is LogFormat.JSON
+    assert settings.stripe().api_base == "https://api.stripe.com"
+    assert settings.customers_may_refund is True
+    assert settings.live is False
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_what_is_missing_is_named(environment: pytest.MonkeyPatch, name: str) -> None:
+    environment.delenv(name)
+    assert _complaint() == f"{name} is not set. See docs/settings.md."
+
+
+def test_everything_that_is_missing_is_named_at_once(environment: pytest.MonkeyPatch) -> None:
+    for name in GOOD:
+        environment.delenv(name)
+    assert [line.split()[0] for line in _complaint().splitlines()] == list(GOOD)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", CANARY),
+        ("DATABASE_URL", ""),
+        ("DATABASE_URL", f"mysql://florin:{CANARY}@db/florin"),
+        ("DATABASE_URL", f"postgresql://florin:{CANARY}@db:port/florin"),
+        ("DATABASE_POOL_SIZE", CANARY),
+        ("DATABASE_POOL_SIZE", "0"),
+        ("DATABASE_POOL_SIZE", "201"),
+        ("STRIPE_SECRET_KEY", f"{CANARY} with a space"),
+        ("STRIPE_SECRET_KEY", ""),
+        ("STRIPE_WEBHOOK_SECRET", CANARY),
+        ("STRIPE_WEBHOOK_SECRET", ""),
+        ("STRIPE_WEBHOOK_SECRET", f"whsec_1,{CANARY}"),
+        ("STRIPE_WEBHOOK_SECRET", "whsec_1,"),
+        ("STRIPE_API_BASE", CANARY),
+        ("STRIPE_API_BASE", f"ftp://{CANARY}"),
+        ("STRIPE_DEADLINE_SECONDS", "0"),
+        ("STRIPE_DEADLINE_SECONDS", "16"),
+        ("STRIPE_DEADLINE_SECONDS", "nan"),
+        ("AUTH_SIGNING_KEY", CANARY),
+        ("AUTH_SIGNING_KEY", ""),
+        ("AUTH_SIGNING_KEY", base64.b64encode(bytes(31)).decode()),
+        ("AUTH_SIGNING_KEY", "ä" * 43),
+        ("AUTH_ISSUER", ""),
+        ("AUTH_AUDIENCE", ""),
+        ("CUSTOMERS_MAY_REFUND", CANARY),
+        ("PAYMENT_RETURN_URL", CANARY),
+        ("PAYMENT_RETURN_URL", f"javascript:{CANARY}"),
+        ("ENVIRONMENT", CANARY),
+        ("GRAPHIQL_TOKENS", CANARY),
+        ("GRAPHIQL_TOKENS", json.dumps([CANARY])),
+        ("GRAPHIQL_TOKENS", json.dumps({"customer": {"token": CANARY}})),
+        ("PORT", CANARY),
+        ("PORT", "65536"),
+        ("PORT", "-1"),
+        ("LOG_FORMAT", CANARY),
+        ("LOG_LEVEL", CANARY),
+        ("WORKER_CONCURRENCY", "0"),
+        ("WORKER_CONCURRENCY", "101"),
+    ],
+)
+def test_what_is_malformed_is_named_and_not_repeated(environment: pytest.MonkeyPatch, name: str, value: str) -> None:
+    environment.setenv(name, value)
+    complaint = _complaint()
+    assert len(complaint.splitlines()) == 1
+    assert name in complaint
+    assert CANARY not in complaint
+    assert complaint.endswith(".")
+
+
+def test_a_live_key_is_only_sent_over_https(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("STRIPE_SECRET_KEY", "sk_" + "live_1")
+    assert load_settings().live is True
+    environment.setenv("STRIPE_API_BASE", "http://127.0.0.1:12111")
+    assert "STRIPE_API_BASE" in _complaint()
+
+
+def test_two_webhook_secrets_while_one_is_rotated(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("STRIPE_WEBHOOK_SECRET", "whsec_1, whsec_2")
+    secrets = [secret.get_secret_value() for secret in load_settings().stripe_webhook_secret]
+    assert secrets == ["whsec_1", "whsec_2"]
+
+
+def test_tokens_are_never_handed_out_in_production(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("GRAPHIQL_TOKENS", json.dumps({"customer": CANARY}))
+    complaint = _complaint()
+    assert "GRAPHIQL_TOKENS" in complaint
+    assert CANARY not in complaint
+    environment.setenv("ENVIRONMENT", "development")
+    page = load_settings().graphiql()
+    assert page is not None
+    assert [token.token for token in page.tokens] == [CANARY]
+    assert page.default_headers == {"Authorization": f"Bearer {CANARY}"}
+    # A label that the page needs for itself.
+    environment.setenv("GRAPHIQL_TOKENS", json.dumps({"anonymous": CANARY}))
+    complaint = _complaint()
+    assert complaint.startswith("GRAPHIQL_TOKENS is not valid: ")
+    assert CANARY not in complaint
+
+
+def test_no_secret_is_in_a_repr(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("ENVIRONMENT", "development")
+    environment.setenv("GRAPHIQL_TOKENS", json.dumps({"customer": CANARY}))
+    settings = load_settings()
+    told = repr([settings, settings.database(), settings.stripe(), settings.tokens(), settings.graphiql()])
+    for secret in ("hunter2", "sk_test_1", "whsec_1", GOOD["AUTH_SIGNING_KEY"], CANARY):
+        assert secret not in told
+
+
+def test_commands_of_the_database_need_its_address_alone(environment: pytest.MonkeyPatch) -> None:
+    for name in GOOD:
+        if name != "DATABASE_URL":
+            environment.delenv(name)
+    assert load_database_settings().database().pool_size == 1
+    environment.delenv("DATABASE_URL")
+    with pytest.raises(InvalidSettings, match=r"^DATABASE_URL is not set\. See docs/settings\.md\.$"):
+        load_database_settings()
+
+
+def test_a_child_process_gets_no_setting_but_those_given(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("log_level", "DEBUG")
+    environment.setenv("SOMETHING_ELSE", "kept")
+    environment_of_child = passed_on({"PORT": "0"})
+    assert environment_of_child["PORT"] == "0"
+    assert environment_of_child["SOMETHING_ELSE"] == "kept"
+    assert not {name.upper() for name in environment_of_child} & {*GOOD, "LOG_LEVEL"}
+
+
+def _complaint() -> str:
+    with pytest.raises(InvalidSettings) as raised:
+        load_settings()
+    return str(raised.value)

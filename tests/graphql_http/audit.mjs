@@ -1,0 +1,10 @@
+// Runs every audit of graphql-http against the address in the first argument, and prints what came of each as JSON.
+import { serverAudits } from "graphql-http";
+
+const [url] = process.argv.slice(2);
+const results = [];
+for (const audit of serverAudits({ url, fetchFn: fetch })) {
+  const result = await audit.fn();
+  results.push({ id: result.id, name: result.name, status: result.status, reason: result.reason ?? null });
+}
+console.log(JSON.stringify(results));

@@ -1,0 +1,305 @@
+"""Hypothesis plays payers, staff, the processor, the worker and bad luck against each other, and counts the money."""
+
+import asyncio
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from enum import Enum
+from typing import TypeVar
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from domain.access import Actor, Role
+from domain.currencies import Currency
+from domain.errors import Refusal, Unavailable
+from domain.ids import TransactionId
+from domain.messaging.webhook_events import EventSubject
+from domain.money import Money
+from domain.payments.answer import Answer
+from domain.payments.gateway import ChargeStatus, OutcomeUnknown, RefundOrder, RefundReportStatus
+from domain.payments.transaction import CAPTURED, LEGAL_EDGES, CaptureMethod, TransactionStatus
+from persistence.engine import open_engine
+from tests.support.acts import Acts
+from tests.support.database import empty, patient_config, rows
+from tests.support.units import Break
+
+T = TypeVar("T")
+
+KEYS = st.sampled_from(["k1", "k2", "k3"])
+NUMBERS = st.integers(min_value=0, max_value=9)
+# Most payments go well, or else there would be little to refund.
+METHODS = st.sampled_from(
+    ["pm_card_visa"] * 4
+    + ["pm_card_authenticationRequired"] * 2
+    + ["pm_card_visa_chargeDeclined", "pm_fake_processing"]
+)
+CAPTURES = st.sampled_from([CaptureMethod.AUTOMATIC] * 3 + [CaptureMethod.MANUAL])
+
+
+class Luck(Enum):
+    """What happens to the calls and commits of one act."""
+
+    GOOD = "nothing"
+    ANSWER_LOST = "the call is carried out, but not answered"
+    CALL_LOST = "the call does not arrive"
+    BREAK = "a commit breaks off"
+
+
+LUCKS = st.tuples(st.sampled_from([Luck.GOOD, *Luck]), st.integers(min_value=0, max_value=5), st.sampled_from(Break))
+
+
+class MoneyMachine(RuleBasedStateMachine):
+    """Every step is one thing that may happen; what it comes to is checked after each."""
+
+    loop: asyncio.AbstractEventLoop
+    engine: AsyncEngine
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.acts = Acts(engine=self.engine)
+        self.acknowledged: set[TransactionId] = set()
+        self.transactions: list[TransactionId] = []
+        self.challenged: set[str] = set()
+        self.changed = False
+        self.stored: list[tuple[object, ...]] = []
+
+    def do(self, work: Coroutine[object, object, T]) -> T:
+        self.changed = True
+        return self.loop.run_until_complete(work)
+
+    @contextmanager
+    def with_luck(self, luck: tuple[Luck, int, Break], *calls: str) -> Iterator[None]:
+        """Let it go wrong in one place; what the API may answer then is a refusal, or that it cannot answer now."""
+        what, place, how = luck
+        if what is Luck.BREAK:
+            self.acts.units.break_off(how, after=place)
+        elif what is Luck.ANSWER_LOST:
+            self.acts.gateway.lose_next_answer(calls[place % len(calls)])
+        elif what is Luck.CALL_LOST:
+            self.acts.gateway.fail_next(calls[place % len(calls)], OutcomeUnknown("it did not arrive"))
+        with suppress(Refusal, Unavailable):
+            yield
+        self.acts.units.heal()
+        self.acts.gateway.forget_faults()
+
+    def remember(self, answer: Answer) -> None:
+        assert answer.transaction is not None
+        if answer.transaction.id not in self.transactions:
+            self.transactions.append(answer.transaction.id)
+        if answer.transaction.status in CAPTURED:
+            self.acknowledged.add(answer.transaction.id)
+
+    @initialize()
+    def begin(self) -> None:
+        self.do(empty(self.engine))
+        self.payer: Actor = self.do(self.acts.add_actor())
+        self.staff: Actor = self.do(self.acts.add_actor(Role.SUPPORT))
+
+    # What people do.
+
+    @rule(key=KEYS, amount=st.sampled_from([1000, 700]), method=METHODS, capture=CAPTURES, luck=LUCKS)
+    def pay(self, key: str, amount: int, method: str, capture: CaptureMethod, luck: tuple[Luck, int, Break]) -> None:
+        with self.with_luck(luck, "create_charge", "confirm_charge", "cancel_charge"):
+            money = Money(amount, Currency.USD)
+            self.remember(self.do(self.acts.pay(self.payer, key, money=money, method=method, capture=capture)))
+
+    @precondition(lambda self: self.transactions)
+    @rule(number=NUMBERS, key=KEYS, amount=st.sampled_from([None, 1, 300, 700]), luck=LUCKS)
+    def refund(self, number: int, key: str, amount: int | None, luck: tuple[Luck, int, Break]) -> None:
+        with self.with_luck(luck, "refund_charge"):
+            self.do(self.acts.refund(self.payer, self.pick(number), amount, key=key))
+
+    @precondition(lambda self: self.transactions)
+    @rule(number=NUMBERS, key=KEYS, amount=st.sampled_from([None, 300]), luck=LUCKS)
+    def capture(self, number: int, key: str, amount: int | None, luck: tuple[Luck, int, Break]) -> None:
+        with self.with_luck(luck, "capture_charge"):
+            self.remember(self.do(self.acts.capture(self.staff, self.pick(number), amount, key=key)))
+
+    @precondition(lambda self: self.transactions)
+    @rule(number=NUMBERS, key=KEYS, luck=LUCKS)
+    def void(self, number: int, key: str, luck: tuple[Luck, int, Break]) -> None:
+        with self.with_luck(luck, "cancel_charge"):
+            self.do(self.acts.void(self.staff, self.pick(number), key=key))
+
+    @rule(success=st.booleans())
+    def payer_acts(self, success: bool) -> None:
+        for reference in self.charges_that_are(ChargeStatus.REQUIRES_ACTION):
+            self.challenged.add(reference)
+            self.acts.gateway.authenticate(reference, success=success)
+
+    @precondition(lambda self: self.challenged)
+    @rule()
+    def payer_tries_again(self) -> None:
+        """Whoever was sent to a challenge holds the client secret, and may confirm a declined charge again with it."""
+        for reference in self.challenged.intersection(self.charges_that_are(ChargeStatus.DECLINED)):
+            self.acts.gateway.succeed_after_all(reference)
+
+    # What the processor does.
+
+    @rule()
+    def processor_settles(self) -> None:
+        for reference in self.charges_that_are(ChargeStatus.PROCESSING):
+            self.acts.gateway.settle(reference)
+
+    @precondition(lambda self: self.acts.gateway.refunds)
+    @rule(number=NUMBERS)
+    def refund_fails_late(self, number: int) -> None:
+        references = list(self.acts.gateway.refunds)
+        self.acts.gateway.settle_refund(references[number % len(references)], RefundReportStatus.FAILED)
+
+    @precondition(lambda self: self.acts.gateway.charges)
+    @rule(number=NUMBERS, amount=st.sampled_from([1, 300]))
+    def refund_in_dashboard(self, number: int, amount: int) -> None:
+        references = list(self.acts.gateway.charges)
+        charge = self.acts.gateway.charges[references[number % len(references)]]
+        if charge.captured - self.given_back(charge.reference) >= amount:
+            order = RefundOrder(
+                refund_id=None,  # type: ignore[arg-type]  # a refund that is not ours names no id of ours
+                transaction_id=self.transactions[0] if self.transactions else TransactionId(self.payer.user_id),
+                charge_reference=charge.reference,
+                money=Money(amount, Currency.USD),
+                reason=None,
+            )
+            self.do(self.acts.gateway.refund_charge(order, key=f"dashboard-{len(self.acts.gateway.calls)}"))
+
+    @rule(number=NUMBERS, about_refund=st.booleans(), times=st.integers(1, 2), luck=LUCKS)
+    def event(self, number: int, about_refund: bool, times: int, luck: tuple[Luck, int, Break]) -> None:
+        references = list(self.acts.gateway.refunds if about_refund else self.acts.gateway.charges)
+        if references:
+            subject = EventSubject.REFUND if about_refund else EventSubject.CHARGE
+            with self.with_luck(luck, "look_up_charge", "look_up_refund", "cancel_charge"):
+                self.do(self.acts.tell(subject, references[number % len(references)], times=times))
+
+    @rule(hours=st.sampled_from([0, 1, 25]), luck=LUCKS)
+    def worker_looks(self, hours: int, luck: tuple[Luck, int, Break]) -> None:
+        self.acts.age(timedelta(hours=hours))
+        calls = ("confirm_charge", "look_up_charge", "list_refunds", "refund_charge", "cancel_charge", "capture_charge")
+        with self.with_luck(luck, *calls):
+            self.do(self.acts.recover())
+
+    # What must hold after each of these.
+
+    @invariant()
+    def all_is_well(self) -> None:
+        if self.changed:
+            query = "SELECT id, status, captured, refund_reserved, refunded, processor_reference FROM transactions"
+            self.stored = self.do(rows(self.engine, query))
+            self.money_adds_up()
+            self.every_change_is_in_the_audit_log()
+            self.acknowledged_payments_stay()
+        self.changed = False
+
+    def money_adds_up(self) -> None:
+        gateway = self.acts.gateway
+        for transaction_id, _, captured, reserved, refunded, _ in self.stored:
+            assert isinstance(captured, int)
+            assert isinstance(reserved, int)
+            assert isinstance(refunded, int)
+            assert 0 <= refunded <= reserved <= captured
+            taken = [
+                charge
+                for charge in gateway.charges.values()
+                if charge.transaction_id == transaction_id
+                and charge.status not in {ChargeStatus.UNCONFIRMED, ChargeStatus.CANCELED, ChargeStatus.DECLINED}
+            ]
+            assert len(taken) <= 1, "one payment has two charges that may take money"
+        for charge in gateway.charges.values():
+            assert self.given_back(charge.reference) <= charge.captured
+
+    def every_change_is_in_the_audit_log(self) -> None:
+        entries = self.do(
+            rows(
+                self.engine,
+                "SELECT transaction_id, action, details->>'from' FROM audit_entries"
+                " WHERE action LIKE 'transaction.%' ORDER BY number",
+            )
+        )
+        told: dict[object, str] = {}
+        for transaction_id, action, came_from in entries:
+            before, after = str(came_from), str(action).removeprefix("transaction.").upper()
+            if after == "CREATED":
+                assert transaction_id not in told
+                told[transaction_id] = "PENDING"
+                continue
+            assert before == told[transaction_id]
+            assert (TransactionStatus(before), TransactionStatus(after)) in LEGAL_EDGES
+            told[transaction_id] = after
+        assert {one: str(status) for one, status, *_ in self.stored} == told
+
+    def acknowledged_payments_stay(self) -> None:
+        taken = {one for one, status, *_ in self.stored if TransactionStatus(str(status)) in CAPTURED}
+        assert self.acknowledged <= taken
+
+    def teardown(self) -> None:
+        """Once nothing goes wrong any more, everything is found out, and our books say what the processor's say."""
+        for _ in range(3):
+            self.do(self.acts.recover())
+            for reference in list(self.acts.gateway.charges):
+                self.do(self.acts.tell(EventSubject.CHARGE, reference))
+            for reference in list(self.acts.gateway.refunds):
+                self.do(self.acts.tell(EventSubject.REFUND, reference))
+        self.all_is_well()
+        query = "SELECT transaction_id FROM attempts WHERE state = 'MANUAL'"
+        left_to_a_person = {row[0] for row in self.do(rows(self.engine, query))}
+        for transaction_id, status, captured, reserved, refunded, recorded in self.stored:
+            charge = self.acts.gateway.charges.get(str(recorded))
+            assert captured == (charge.captured if charge is not None else 0)
+            if transaction_id not in left_to_a_person:
+                assert reserved == refunded == (self.given_back(charge.reference) if charge is not None else 0)
+            if status in {"PENDING", "REQUIRES_ACTION"}:
+                assert charge is not None
+                assert charge.status in {ChargeStatus.PROCESSING, ChargeStatus.REQUIRES_ACTION}
+
+    def pick(self, number: int) -> TransactionId:
+        return self.transactions[number % len(self.transactions)]
+
+    def charges_that_are(self, status: ChargeStatus) -> list[str]:
+        return [reference for reference, charge in self.acts.gateway.charges.items() if charge.status is status]
+
+    def given_back(self, charge_reference: str) -> int:
+        return sum(
+            refund.money.minor_units
+            for refund in self.acts.gateway.refunds.values()
+            if refund.charge_reference == charge_reference and refund.status is not RefundReportStatus.FAILED
+        )
+
+
+@pytest.fixture
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """A loop of its own: Hypothesis runs the machine's steps from outside of any."""
+    own = asyncio.new_event_loop()
+    yield own
+    own.close()
+
+
+def test_no_money_is_lost_or_moved_twice(
+    database_url: str, migrated_engine: AsyncEngine, loop: asyncio.AbstractEventLoop
+) -> None:
+    own_engine = open_engine(patient_config(database_url))
+
+    class Machine(MoneyMachine):
+        pass
+
+    Machine.loop, Machine.engine = loop, own_engine
+    try:
+        run_state_machine_as_test(
+            Machine,
+            settings=settings(
+                max_examples=80,
+                stateful_step_count=20,
+                suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+            ),
+        )
+    finally:
+        loop.run_until_complete(own_engine.dispose())
