@@ -29,7 +29,7 @@ dev: setup  ## run everything on this machine; ARGS="..." are passed on
 
 .PHONY: test
 test: format-check lint types imports browser  ## run every check, then the tests; TESTS="..." chooses some
-	$(BIN)/pytest -n $(WORKERS) --maxprocesses $(WORKERS_MAX) $(TESTS)
+	$(BIN)/pytest -n $(WORKERS) --maxprocesses $(WORKERS_MAX) --dist loadgroup $(TESTS)
 
 .PHONY: fmt
 fmt: setup  ## format the code

@@ -138,6 +138,8 @@ class _Development:
                 await supervisor.until_ready("api", f"{api_url}/readyz", seconds=START_SECONDS_MAX)
                 if options.demo:
                     await _unless_stopped(supervisor, seed(f"{api_url}/graphql", tokens, _say))
+                _welcome(f"{api_url}/graphql", tokens, options.data / "florin.log")
+                output.show()
                 announce(
                     {
                         "graphql_url": f"{api_url}/graphql",
@@ -148,8 +150,6 @@ class _Development:
                         "tokens": tokens,
                     }
                 )
-                _welcome(f"{api_url}/graphql", tokens, options.data / "florin.log")
-                output.show()
                 await supervisor.wait()
                 output.hide()
                 _say("stopping")

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import pytest
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -46,31 +45,31 @@ def counted(engine: AsyncEngine) -> Iterator[list[str]]:
         event.remove(engine.sync_engine, "before_cursor_execute", before)
 
 
-@pytest.mark.parametrize("first", [1, 10, 50])
-async def test_a_page_with_everything_around_it_takes_six_statements(florin: Florin, first: int) -> None:
+async def test_a_page_with_everything_around_it_takes_six_statements(florin: Florin) -> None:
     await store_many(florin, [florin.ada, florin.alan], 50)
-    with counted(florin.parts.engine) as statements:
-        data = await florin.margaret.ask(DEEP, {"first": first})
-    nodes = data["transactions"]["nodes"]
-    assert len(nodes) == first
-    assert all(len(node["auditLog"]["nodes"]) == len(node["refunds"]["nodes"]) == 5 for node in nodes)
-    actors = {entry["actor"]["name"] for node in nodes for entry in node["auditLog"]["nodes"]}
-    assert actors == {"Ada", "Alan", "Grace", "Margaret"}
-    # Who asks, the page, its users, its audit entries, its refunds, and the actors that are none of its users.
-    assert len(statements) == 6, "\n".join(statements)
+    for first in (1, 10, 50):
+        with counted(florin.parts.engine) as statements:
+            data = await florin.margaret.ask(DEEP, {"first": first})
+        nodes = data["transactions"]["nodes"]
+        assert len(nodes) == first
+        assert all(len(node["auditLog"]["nodes"]) == len(node["refunds"]["nodes"]) == 5 for node in nodes)
+        actors = {entry["actor"]["name"] for node in nodes for entry in node["auditLog"]["nodes"]}
+        assert actors == {"Ada", "Alan", "Grace", "Margaret"}
+        # Who asks, the page, its users, its audit entries, its refunds, and the actors that are none of its users.
+        assert len(statements) == 6, "\n".join(statements)
 
 
-@pytest.mark.parametrize("first", [1, 10, 50])
-async def test_counts_are_batched_too(florin: Florin, first: int) -> None:
+async def test_counts_are_batched_too(florin: Florin) -> None:
     await store_many(florin, [florin.ada, florin.alan], 50)
-    with counted(florin.parts.engine) as statements:
-        data = await florin.margaret.ask(WITH_COUNTS, {"first": first})
-    assert data["transactions"]["totalCount"] == 50
-    node = data["transactions"]["nodes"][0]
-    assert (node["auditLog"]["totalCount"], node["refunds"]["totalCount"]) == (7, 6)
-    assert node["user"]["transactions"]["totalCount"] == 25
-    # As above without the actors, the users' pages, and four counts.
-    assert len(statements) == 10, "\n".join(statements)
+    for first in (1, 10, 50):
+        with counted(florin.parts.engine) as statements:
+            data = await florin.margaret.ask(WITH_COUNTS, {"first": first})
+        assert data["transactions"]["totalCount"] == 50
+        node = data["transactions"]["nodes"][0]
+        assert (node["auditLog"]["totalCount"], node["refunds"]["totalCount"]) == (7, 6)
+        assert node["user"]["transactions"]["totalCount"] == 25
+        # As above without the actors, the users' pages, and four counts.
+        assert len(statements) == 10, "\n".join(statements)
 
 
 async def test_a_list_that_does_not_ask_for_its_size_is_not_counted(florin: Florin) -> None:
@@ -81,12 +80,11 @@ async def test_a_list_that_does_not_ask_for_its_size_is_not_counted(florin: Flor
 
 
 async def test_a_hundred_nodes_take_one_statement_for_each_kind(florin: Florin) -> None:
-    stored = await store_many(florin, [florin.ada], 50)
+    await store_many(florin, [florin.ada], 50)
     document = "query ($ids: [ID!]!) { nodes(ids: $ids) { id } }"
     listed = (await florin.ada.ask("{ transactions(first: 50) { nodes { id } } }"))["transactions"]["nodes"]
     ids = [node["id"] for node in listed] + [florin.ada.id] * 50
     with counted(florin.parts.engine) as statements:
         nodes = (await florin.ada.ask(document, {"ids": ids}))["nodes"]
     assert [node["id"] for node in nodes] == ids
-    assert len(stored) == 50
     assert len(statements) == 3
