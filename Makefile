@@ -36,6 +36,11 @@ fmt: setup  ## format the code
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
+.PHONY: docs
+docs: setup  ## write schema.graphql and the pages of docs/ that the code determines
+	$(BIN)/florin schema > schema.graphql
+	$(BIN)/python -m scripts.write_docs
+
 .PHONY: format-check
 format-check: setup
 	$(BIN)/ruff format --check

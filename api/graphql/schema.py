@@ -126,5 +126,5 @@ schema = strawberry.Schema(
     query=Query,
     mutation=Mutation,
     types=[Transaction, Refund, User, AuditEntry, *ERROR_TYPES],
-    config=StrawberryConfig(scalar_map=SCALARS, disable_field_suggestions=True),
+    config=StrawberryConfig(scalar_map=SCALARS),
 )

@@ -45,7 +45,7 @@ class NextAction:
     type: NextActionType = strawberry.field(description="How to go about it.")
     redirect_url: str | None = strawberry.field(description="Where to send the payer's browser, for REDIRECT.")
     client_secret: str | None = strawberry.field(
-        description="What the processor's JavaScript library needs, for USE_SDK. Keep it from anybody but the payer."
+        description="What the processor's own JavaScript library needs. Keep it from anybody but the payer."
     )
 
 

@@ -147,9 +147,9 @@ def _next_action(intent: Json) -> NextAction | None:
     action = maybe_mapping(intent, "next_action") or {}
     redirect = maybe_mapping(action, "redirect_to_url") or {}
     url = maybe_text(redirect, "url")
-    if maybe_text(action, "type") == "redirect_to_url" and url is not None:
-        return NextAction(NextActionType.REDIRECT, url, None)
     secret = maybe_text(intent, "client_secret")
+    if maybe_text(action, "type") == "redirect_to_url" and url is not None:
+        return NextAction(NextActionType.REDIRECT, url, secret)
     return None if secret is None else NextAction(NextActionType.USE_SDK, None, secret)
 
 

@@ -277,7 +277,7 @@ async def test_the_payer_is_sent_to_a_page(backend: Backend) -> None:
     assert report.next_action.type is NextActionType.REDIRECT
     assert report.next_action.redirect_url is not None
     assert report.next_action.redirect_url.startswith("http")
-    assert report.next_action.client_secret is None
+    assert report.next_action.client_secret
 
 
 @pytest.mark.parametrize(

@@ -93,13 +93,15 @@ def test_a_charge_that_is_not_ours_has_no_transaction(metadata: object) -> None:
     assert charge_report(intent(metadata=metadata)).transaction_id is None
 
 
-def test_a_redirect_is_shown_without_the_client_secret() -> None:
+def test_a_redirect_is_shown_with_its_address() -> None:
     action = {
         "type": "redirect_to_url",
         "redirect_to_url": {"url": "https://hooks.stripe.com/3ds", "return_url": "https://a.b"},
     }
     report = charge_report(intent("requires_action", next_action=action))
-    assert report.next_action == NextAction(NextActionType.REDIRECT, "https://hooks.stripe.com/3ds", None)
+    assert report.next_action == NextAction(
+        NextActionType.REDIRECT, "https://hooks.stripe.com/3ds", "pi_1_secret_of_the_payer"
+    )
 
 
 @pytest.mark.parametrize(

@@ -373,7 +373,9 @@ def _rejected(kind: RejectionKind, code: str) -> RequestRejected:
 def _next_action(reference: str, return_url: str | None) -> NextAction:
     if return_url is None:
         return NextAction(NextActionType.USE_SDK, None, f"{reference}_secret_fake")
-    return NextAction(NextActionType.REDIRECT, f"https://processor.test/authenticate/{reference}", None)
+    return NextAction(
+        NextActionType.REDIRECT, f"https://processor.test/authenticate/{reference}", f"{reference}_secret_fake"
+    )
 
 
 def _fee(money: Money, minor_units: int) -> Money:
