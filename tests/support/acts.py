@@ -1,5 +1,6 @@
 """Florin's acts, put together over the fake processor and real storage."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -130,11 +131,18 @@ class Acts:
 
     async def tell(self, subject: EventSubject, reference: str | None, *, times: int = 1) -> list[EventState]:
         """Deliver one event so many times, and apply what was stored."""
-        self._events += 1
-        event = self.event(f"evt_{self._events}", subject, reference)
-        for _ in range(times):
-            async with self.units.begin() as uow:
-                await uow.webhook_events.store(event, self.clock.now())
+        return await self.tell_all(subject, [reference], times=times)
+
+    async def tell_all(
+        self, subject: EventSubject, references: Sequence[str | None], *, times: int = 1
+    ) -> list[EventState]:
+        """Deliver one event for each reference so many times, and apply what was stored."""
+        for reference in references:
+            self._events += 1
+            event = self.event(f"evt_{self._events}", subject, reference)
+            for _ in range(times):
+                async with self.units.begin() as uow:
+                    await uow.webhook_events.store(event, self.clock.now())
         return await self.apply_events()
 
     async def apply_events(self) -> list[EventState]:
