@@ -145,7 +145,7 @@ def token(
     settings = _settings()
 
     async def issue(parts: "Parts") -> str:
-        async with parts.units.begin() as uow:
+        async with parts.units.autocommit() as uow:
             user = await uow.users.get_by_email(email)
         if user is None:
             raise CommandFailed(f"There is no user {email}. Add one with `florin users add`.")

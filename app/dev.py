@@ -197,7 +197,7 @@ async def _prepare_database(url: str) -> dict[str, User]:
         create = CreateUser(units=units, clock=SystemClock(), ids=TimeOrderedIds())
         users = {}
         for label, (email, name, role) in PEOPLE.items():
-            async with units.begin() as uow:
+            async with units.autocommit() as uow:
                 known = await uow.users.get_by_email(email)
             users[label] = known or await create(email=email, name=name, role=role)
         return users

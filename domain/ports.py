@@ -191,3 +191,11 @@ class UnitsOfWork(Protocol):
         Raises domain.errors.Unavailable when the database cannot be reached or no connection comes free in time.
         """
         ...
+
+    def autocommit(self) -> AbstractAsyncContextManager[UnitOfWork]:
+        """The same repositories without a transaction around them: every statement commits by itself.
+
+        For single statements, which need no more, and which it spares the round trips of BEGIN and COMMIT. Locks end with
+        the statement that takes them. Raises as `begin` does.
+        """
+        ...

@@ -39,7 +39,7 @@ from domain.payments.queries import (
 from domain.payments.refund import Refund
 from domain.payments.transaction import Transaction
 from persistence.audit import audit_entry_of
-from persistence.engine import reading
+from persistence.engine import autocommitting
 from persistence.paging import Keyset, page_of
 from persistence.refunds import refund_of
 from persistence.tables import audit_entries, refunds, transactions, users
@@ -174,7 +174,7 @@ class SqlReader:
         return {TransactionId(row["transaction_id"]): row["number"] for row in await self._rows(statement)}
 
     async def _rows(self, statement: Select[*tuple[Any, ...]]) -> Sequence[RowMapping]:
-        async with reading(self._engine) as connection:
+        async with autocommitting(self._engine) as connection:
             return (await connection.execute(statement)).mappings().all()
 
 

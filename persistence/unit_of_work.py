@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from persistence.attempts import SqlAttempts
 from persistence.audit import SqlAudit
-from persistence.engine import reachable
+from persistence.engine import autocommitting, reachable
 from persistence.keys import SqlKeys
 from persistence.refunds import SqlRefunds
 from persistence.transactions import SqlTransactions
@@ -37,4 +37,9 @@ class SqlUnitsOfWork:
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[SqlUnitOfWork]:
         async with reachable(), self._engine.begin() as connection:
+            yield SqlUnitOfWork(connection)
+
+    @asynccontextmanager
+    async def autocommit(self) -> AsyncIterator[SqlUnitOfWork]:
+        async with autocommitting(self._engine) as connection:
             yield SqlUnitOfWork(connection)

@@ -20,7 +20,7 @@ class SqlWebhookEvents:
         self._connection = connection
 
     async def store(self, event: WebhookEvent, received_at: datetime) -> bool:
-        statement = (
+        stored = (
             insert(webhook_events)
             .values(
                 id=event.id,
@@ -36,11 +36,12 @@ class SqlWebhookEvents:
                 next_try_at=func.clock_timestamp(),
             )
             .on_conflict_do_nothing()
+            .returning(webhook_events.c.id)
+            .cte("stored")
         )
-        stored = (await self._connection.execute(statement)).rowcount == 1
-        if stored:
-            await self._connection.execute(select(func.pg_notify(WAKE_CHANNEL, "")))
-        return stored
+        # One statement stores and wakes, and PostgreSQL sends the wake-up only once it has committed.
+        wake = select(func.pg_notify(WAKE_CHANNEL, "")).select_from(stored)
+        return (await self._connection.execute(wake)).first() is not None
 
     async def claim_due(self, limit: int) -> list[WebhookEvent]:
         # As in `attempts`: the statement's time, and a CTE that runs once.

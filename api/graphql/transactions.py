@@ -221,7 +221,8 @@ class TransactionFilter:
             created_to=self.created_to,
             amount_min=self.min_amount,
             amount_max=self.max_amount,
-            text=self.text,
+            # A search field that was emptied filters nothing.
+            text=(self.text or "").strip() or None,
         )
 
 

@@ -27,7 +27,7 @@ class ApplyWebhooks:
 
     async def claim(self, limit: int) -> list[WebhookEvent]:
         """Claim at most `limit` events for this process."""
-        async with self._units.begin() as uow:
+        async with self._units.autocommit() as uow:
             return await uow.webhook_events.claim_due(limit)
 
     async def apply(self, event: WebhookEvent) -> EventState:
@@ -39,7 +39,7 @@ class ApplyWebhooks:
                 # A change of our own may have overtaken what was fetched; what still contradicts when fetched again does so.
                 return await self._apply(event)
         except (OutcomeUnknown, Premature, StaleVersion) as error:
-            async with self._units.begin() as uow:
+            async with self._units.autocommit() as uow:
                 await uow.webhook_events.defer(event, pause_before_recheck(event.tries), repr(error))
             return EventState.RECEIVED
         except (Contradiction, RequestRejected) as error:
@@ -74,11 +74,11 @@ class ApplyWebhooks:
 
     async def _look_up_charge(self, reference: str) -> ChargeReport:
         # Only a charge whose id we have recorded can have been confirmed, so that an unknown one needs no fence.
-        async with self._units.begin() as uow:
+        async with self._units.autocommit() as uow:
             known = await uow.transactions.get_by_reference(reference)
         return await self._runner.look_up_charge(reference, undecided=known is not None and known.status in UNDECIDED)
 
     async def _settle(self, event: WebhookEvent, state: EventState, reason: str) -> EventState:
-        async with self._units.begin() as uow:
+        async with self._units.autocommit() as uow:
             await uow.webhook_events.settle(event, state, reason, self._clock.now())
         return state

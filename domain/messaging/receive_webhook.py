@@ -21,6 +21,6 @@ class ReceiveWebhook:
         """
         now = self._clock.now()
         event = self._verifier.verify(body, signatures, now=now)
-        async with self._units.begin() as uow:
+        async with self._units.autocommit() as uow:
             stored = await uow.webhook_events.store(event, now)
         return event, stored

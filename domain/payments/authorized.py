@@ -148,7 +148,7 @@ class AuthorizedPayments:
                 )
             await uow.audit.append(self._requested(actor, act, attempt))
         await self._runner.run(attempt, origin=Origin.RESPONSE)
-        async with self._units.begin() as uow:
+        async with self._units.autocommit() as uow:
             return await self._answer(uow, act, transaction_id, replayed=False)
 
     def _requested(self, actor: Actor, act: _Act, attempt: Attempt) -> AuditEntry:
@@ -163,10 +163,12 @@ class AuthorizedPayments:
         )
 
     async def _answer(self, uow: UnitOfWork, act: _Act, transaction_id: TransactionId, *, replayed: bool) -> Answer:
+        # In this order: an attempt that is over has left its mark on the transaction before it is read.
+        is_open = await uow.attempts.is_open(transaction_id, act.kind)
         transaction = await uow.transactions.get(transaction_id)
         refusals: tuple[Refusal, ...] = ()
         if transaction is not None and transaction.status not in act.done:
-            if await uow.attempts.is_open(transaction_id, act.kind):
+            if is_open:
                 refusals = (ProcessorUnavailable(),)
             else:
                 refusals = (act.refusal(f"The processor did not do it; the transaction is {transaction.status}."),)

@@ -76,7 +76,7 @@ class CreatePayment:
         metadata = _check(payment)
         digest = payment.fingerprint(metadata)
         # A repetition is answered before the processor is asked anything, so that it needs no processor.
-        async with self._units.begin() as uow:
+        async with self._units.autocommit() as uow:
             earlier = await uow.keys.find(actor.user_id, KeyedAct.CREATE_PAYMENT, payment.idempotency_key)
             if earlier is not None:
                 earlier.check_repetition(digest)
@@ -98,7 +98,7 @@ class CreatePayment:
             await uow.attempts.add(attempt)
             await uow.audit.append(self._created(actor, transaction))
         await self._runner.run(attempt, origin=Origin.RESPONSE)
-        async with self._units.begin() as uow:
+        async with self._units.autocommit() as uow:
             return await self._answer(uow, transaction.id, replayed=False)
 
     async def _answer(self, uow: UnitOfWork, transaction_id: TransactionId, *, replayed: bool) -> Answer:

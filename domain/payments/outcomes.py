@@ -83,10 +83,10 @@ class Outcomes:
                 payment_method=report.payment_method or transaction.payment_method,
             )
         saved = await self._save(uow, transaction, changed, origin, failure=changed.failure)
-        if saved.status not in UNDECIDED:
-            await uow.attempts.finish_all(saved.id, frozenset({AttemptKind.CHARGE}))
         if saved.status in CAPTURED or saved.status is TransactionStatus.CANCELED:
-            await uow.attempts.finish_all(saved.id, _FOLLOW_UPS)
+            await uow.attempts.finish_all(saved.id, _FOLLOW_UPS | {AttemptKind.CHARGE})
+        elif saved.status not in UNDECIDED:
+            await uow.attempts.finish_all(saved.id, frozenset({AttemptKind.CHARGE}))
         return saved
 
     async def fail_charge(

@@ -15,7 +15,7 @@ class Recovery:
 
     async def claim(self, limit: int) -> list[Attempt]:
         """Claim at most `limit` attempts for this process."""
-        async with self._units.begin() as uow:
+        async with self._units.autocommit() as uow:
             return await uow.attempts.claim_due(limit)
 
     async def resume(self, attempt: Attempt) -> None:

@@ -93,7 +93,7 @@ class RefundPayment:
             await uow.attempts.add(attempt)
             await uow.audit.append(self._requested(actor, refund))
         await self._runner.run(attempt, origin=Origin.RESPONSE)
-        async with self._units.begin() as uow:
+        async with self._units.autocommit() as uow:
             return await self._answer(uow, use, replayed=False)
 
     async def _check(

@@ -65,11 +65,11 @@ class AttemptRunner:
             # What gets here rejected is a question (a look-up, a list, a cancellation): it says nothing of the money.
             undecided = True
         except (Undecidable, Contradiction, UnknownObject) as error:
-            async with self._units.begin() as uow:
+            async with self._units.autocommit() as uow:
                 await uow.attempts.mark_manual(attempt, str(error))
             return
         if undecided:
-            async with self._units.begin() as uow:
+            async with self._units.autocommit() as uow:
                 await uow.attempts.defer(attempt, pause_before_recheck(attempt.tries))
 
     async def look_up_charge(self, reference: str, *, undecided: bool) -> ChargeReport:
@@ -85,7 +85,7 @@ class AttemptRunner:
 
     async def _step(self, attempt: Attempt, origin: Origin) -> bool:
         """Do what the attempt asks for; True where the processor has not decided yet."""
-        async with self._units.begin() as uow:
+        async with self._units.autocommit() as uow:
             transaction = await uow.transactions.get(attempt.transaction_id)
             refund = await uow.refunds.get(attempt.refund_id) if attempt.refund_id else None
         if transaction is None:
@@ -164,7 +164,7 @@ class AttemptRunner:
             # Refused for good: the charge stays as it is, and that is what the transaction must show.
             report = await self.look_up_charge(reference, undecided=transaction.status in UNDECIDED)
         await self._apply_charge(report, origin)
-        async with self._units.begin() as uow:
+        async with self._units.autocommit() as uow:
             await uow.attempts.finish(attempt.id)
         return False
 
@@ -173,7 +173,7 @@ class AttemptRunner:
         if reference is None:
             raise Undecidable("The transaction has no charge at the processor to refund.")
         if refund.status is not RefundStatus.PENDING:
-            async with self._units.begin() as uow:
+            async with self._units.autocommit() as uow:
                 await uow.attempts.finish(attempt.id)
             return False
         report = await self._known_refund(attempt, refund, reference) if origin is not Origin.RESPONSE else None

@@ -1,7 +1,7 @@
 """Units of work that are watched, and that break off where a test says."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import replace
 from enum import Enum
@@ -36,6 +36,10 @@ class WatchedUnits:
     def heal(self) -> None:
         """Forget the breaks that have not come yet."""
         self._breaks.clear()
+
+    def autocommit(self) -> AbstractAsyncContextManager[SqlUnitOfWork]:
+        """A statement by itself is a unit of work too, and breaks off like any other."""
+        return self.begin()
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[SqlUnitOfWork]:
