@@ -9,9 +9,8 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
-# Tests start databases and a browser beside each worker, so more workers than this make them slower.
-WORKERS ?= auto
-WORKERS_MAX ?= 4
+# Some tests wait for programs that they start, so that twice as many workers as cores keep the cores busy.
+WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$(( n < 4 ? 2 * n : 8 )))
 
 BIN := .venv/bin
 
@@ -28,8 +27,12 @@ dev: setup  ## run everything on this machine; ARGS="..." are passed on
 	@exec $(BIN)/florin dev $(ARGS)
 
 .PHONY: test
-test: format-check lint types imports browser  ## run every check, then the tests; TESTS="..." chooses some
-	$(BIN)/pytest -n $(WORKERS) --maxprocesses $(WORKERS_MAX) --dist loadgroup $(TESTS)
+test: setup  ## run every check, then the tests; TESTS="..." chooses some
+	@$(MAKE) --no-print-directory -j 2 -O checks
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup $(TESTS)
+
+.PHONY: checks
+checks: types format-check lint imports browser
 
 .PHONY: fmt
 fmt: setup  ## format the code
