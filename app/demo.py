@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx2
 
-PAYMENTS = 220
+PAYMENTS = 200
 AT_A_TIME = 6
 
 _AMOUNTS = {
@@ -137,7 +137,7 @@ async def seed(url: str, tokens: Mapping[str, str], say: Callable[[str], None]) 
             async with gate:
                 await _play(api, plan)
             done += 1
-            if done % 40 == 0 or done == PAYMENTS:
+            if done % 20 == 0 or done == PAYMENTS:
                 say(f"making demo data: {done} of {PAYMENTS} payments")
 
         try:

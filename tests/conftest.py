@@ -1,6 +1,5 @@
 """Fixtures that every test may ask for; the modules in tests/support say what each is."""
 
-import pytest
 from hypothesis import settings
 
 from tests.support.acts import acts
@@ -14,8 +13,3 @@ __all__ = ["acts", "database_url", "engine", "florin_dev", "migrated_engine", "r
 # test stays red until it is repaired.
 settings.register_profile("florin", deadline=None, derandomize=True)
 settings.load_profile("florin")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the tests that start whole programs: one that begins last keeps all workers but its own waiting."""
-    items.sort(key=lambda item: not item.nodeid.startswith(("tests/dev/", "tests/browser/test_payment_tour.py")))

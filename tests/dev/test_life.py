@@ -39,7 +39,7 @@ def test_data_and_tokens_outlive_every_end() -> None:
 
 def test_it_can_be_interrupted_before_it_is_up() -> None:
     with data_folder() as data, development(data) as running:
-        running.wait_for_output("florin: making demo data: 40 of ")
+        running.wait_for_output("florin: making demo data: 20 of ")
         assert running.interrupt() == 0, running.output
         assert "Florin is up" not in running.output
         assert not running.ready_file.exists()

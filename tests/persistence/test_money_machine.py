@@ -313,7 +313,7 @@ def test_no_money_is_lost_or_moved_twice(
             settings=settings(
                 # Not shrunk, because that takes minutes: fifteen steps can be read as they are.
                 phases=[Phase.explicit, Phase.generate],
-                max_examples=40,
+                max_examples=30,
                 stateful_step_count=15,
                 suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
             ),
