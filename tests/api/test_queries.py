@@ -165,6 +165,7 @@ async def test_filters(florin: Florin, ada: Person, alan: Person, grace: Person)
     assert await names(text="PEARS green") == ["large"]
     assert await names(text="pi_pears") == ["large"]
     assert await names(text="red pears") == []
+    assert await names(text="  ") == await names()
     assert await names(text="%") == []
     assert await names(text="' | 'x") == []
     assert await names(text="Red apples", currency=["USD"], status=["PENDING"], maxAmount="1.00") == ["small"]
