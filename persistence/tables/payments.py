@@ -1,6 +1,4 @@
-"""The tables. Constraints that guard money stand in the database itself, so that no code path can get around them."""
-
-from datetime import datetime
+"""The tables of payments: what is asked, how far it got, and what came of it."""
 
 from sqlalchemy import (
     BigInteger,
@@ -8,50 +6,21 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     Computed,
-    DateTime,
     ForeignKey,
-    Identity,
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     PrimaryKeyConstraint,
     SmallInteger,
     String,
     Table,
     Text,
     UniqueConstraint,
-    func,
     text,
 )
 from sqlalchemy.dialects.postgresql import CHAR, JSONB, TSVECTOR, UUID
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
-
-
-def _moment(name: str, *, nullable: bool = False) -> Column[datetime]:
-    return Column(name, DateTime(timezone=True), nullable=nullable)
-
-
-users = Table(
-    "users",
-    metadata,
-    Column("id", UUID, primary_key=True),
-    Column("email", String(320), nullable=False),
-    Column("name", String(200), nullable=False),
-    Column("role", String(16), nullable=False),
-    _moment("created_at"),
-    CheckConstraint("role IN ('CUSTOMER', 'SUPPORT', 'ADMIN')", name="role"),
-    Index("uq_users_email_lower", func.lower(text("email")), unique=True),
-)
+from persistence.tables.base import metadata, moment
 
 transaction_edges = Table(
     "transaction_edges",
@@ -96,8 +65,8 @@ transactions = Table(
     Column("next_action_redirect_url", Text),
     Column("next_action_client_secret", Text),
     Column("version", Integer, nullable=False),
-    _moment("created_at"),
-    _moment("updated_at"),
+    moment("created_at"),
+    moment("updated_at"),
     Column(
         "search",
         TSVECTOR,
@@ -139,8 +108,8 @@ refunds = Table(
     Column("failure_decline_code", String(64)),
     Column("failure_retryable", Boolean),
     Column("failure_refusal", String(64)),
-    _moment("created_at"),
-    _moment("updated_at"),
+    moment("created_at"),
+    moment("updated_at"),
     UniqueConstraint("processor_reference"),
     CheckConstraint("amount > 0", name="amount"),
     CheckConstraint("status IN ('PENDING', 'COMPLETED', 'FAILED')", name="status"),
@@ -159,10 +128,10 @@ attempts = Table(
     Column("state", String(16), nullable=False),
     Column("tries", Integer, nullable=False),
     Column("reason", Text),
-    _moment("first_sent_at", nullable=True),
-    _moment("lease_until", nullable=True),
-    _moment("next_check_at"),
-    _moment("last_checked_at"),
+    moment("first_sent_at", nullable=True),
+    moment("lease_until", nullable=True),
+    moment("next_check_at"),
+    moment("last_checked_at"),
     CheckConstraint("kind IN ('CHARGE', 'CAPTURE', 'VOID', 'REFUND')", name="kind"),
     CheckConstraint("state IN ('OPEN', 'DONE', 'MANUAL')", name="state"),
     CheckConstraint("(kind = 'REFUND') = (refund_id IS NOT NULL)", name="refund_id"),
@@ -178,22 +147,6 @@ attempts = Table(
     Index("ix_attempts_transaction_id", "transaction_id"),
 )
 
-audit_entries = Table(
-    "audit_entries",
-    metadata,
-    Column("id", UUID, primary_key=True),
-    # The order of writing; entries of one unit of work share their time.
-    Column("number", BigInteger, Identity(always=True), nullable=False),
-    Column("transaction_id", UUID, ForeignKey("transactions.id"), nullable=False),
-    Column("action", String(64), nullable=False),
-    Column("actor_kind", String(16), nullable=False),
-    Column("actor_id", UUID, ForeignKey("users.id")),
-    Column("details", JSONB, nullable=False),
-    _moment("at"),
-    CheckConstraint("actor_kind IN ('USER', 'API_KEY', 'PROCESSOR', 'SYSTEM')", name="actor_kind"),
-    Index("ix_audit_entries_transaction_id_number", "transaction_id", "number"),
-)
-
 idempotency_keys = Table(
     "idempotency_keys",
     metadata,
@@ -204,26 +157,6 @@ idempotency_keys = Table(
     # No foreign keys: a key is claimed first, before the objects that it names are written or even looked for.
     Column("transaction_id", UUID, nullable=False),
     Column("refund_id", UUID),
-    _moment("created_at"),
+    moment("created_at"),
     PrimaryKeyConstraint("actor_id", "act", "key"),
-)
-
-webhook_events = Table(
-    "webhook_events",
-    metadata,
-    Column("id", String(255), primary_key=True),
-    Column("type", String(255), nullable=False),
-    Column("subject", String(16), nullable=False),
-    Column("reference", String(255)),
-    Column("live", Boolean, nullable=False),
-    Column("body", LargeBinary, nullable=False),
-    Column("state", String(16), nullable=False),
-    Column("reason", Text),
-    Column("tries", Integer, nullable=False),
-    _moment("created_at"),
-    _moment("received_at"),
-    _moment("next_try_at"),
-    _moment("settled_at", nullable=True),
-    CheckConstraint("state IN ('RECEIVED', 'APPLIED', 'IGNORED', 'QUARANTINED')", name="state"),
-    Index("ix_webhook_events_due", "next_try_at", postgresql_where=text("state = 'RECEIVED'")),
 )
