@@ -90,7 +90,12 @@ class Settings(BaseSettings):
     log_level: str = Field(
         default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="`DEBUG`, `INFO`, `WARNING` or `ERROR`."
     )
-    worker_concurrency: int = Field(default=8, ge=1, le=100, description="How much one worker does at a time.")
+    worker_concurrency: int = Field(
+        default=8,
+        ge=1,
+        le=100,
+        description="How much of each kind (attempts, webhook events) one worker does at a time.",
+    )
 
     @field_validator("stripe_webhook_secret", mode="before")
     @classmethod

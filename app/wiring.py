@@ -31,6 +31,7 @@ from persistence.schema import current_revision, head_revision
 from persistence.unit_of_work import SqlUnitsOfWork
 from persistence.wakeups import ListenForWakeups
 from worker.runner import Worker, WorkerConfig
+from worker.sweeps import Sweeper
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +124,7 @@ async def open_worker(parts: Parts) -> AsyncIterator[Worker]:
                 clock=parts.clock,
             ),
             recovery=Recovery(units=parts.units, runner=parts.runner),
+            sweeper=Sweeper(parts.units, []),
             wakeups=wakeups,
             config=WorkerConfig(concurrency=settings.worker_concurrency),
         )

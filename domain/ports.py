@@ -17,6 +17,7 @@ from domain.messaging.webhook_events import EventState, WebhookEvent
 from domain.payments.attempt import Attempt, AttemptKind, AttemptStep
 from domain.payments.refund import Refund
 from domain.payments.transaction import Transaction
+from domain.sweeps import SweepRepository
 
 
 class Clock(Protocol):
@@ -180,6 +181,8 @@ class UnitOfWork(Protocol):
     def webhook_events(self) -> WebhookEventRepository: ...
     @property
     def users(self) -> UserRepository: ...
+    @property
+    def sweeps(self) -> SweepRepository: ...
 
 
 class UnitsOfWork(Protocol):

@@ -10,6 +10,7 @@ from persistence.audit import SqlAudit
 from persistence.engine import autocommitting, reachable
 from persistence.keys import SqlKeys
 from persistence.refunds import SqlRefunds
+from persistence.sweeps import SqlSweeps
 from persistence.transactions import SqlTransactions
 from persistence.users import SqlUsers
 from persistence.webhook_events import SqlWebhookEvents
@@ -26,6 +27,7 @@ class SqlUnitOfWork:
         self.keys = SqlKeys(connection)
         self.webhook_events = SqlWebhookEvents(connection)
         self.users = SqlUsers(connection)
+        self.sweeps = SqlSweeps(connection)
 
 
 class SqlUnitsOfWork:

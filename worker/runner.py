@@ -1,4 +1,4 @@
-"""The worker: takes up what is due, webhook events and attempts, a bounded number at a time, until it is told to stop.
+"""The worker: takes up what is due, webhook events, attempts and sweeps, until it is told to stop.
 
 Any number of workers may run side by side: rows are claimed with SKIP LOCKED and a lease by the database's clock.
 """
@@ -10,11 +10,12 @@ from typing import Protocol
 
 import structlog
 
-from domain.errors import Unavailable
 from domain.messaging.apply_webhooks import ApplyWebhooks
 from domain.messaging.webhook_events import WebhookEvent
 from domain.payments.attempt import Attempt
 from domain.payments.recovery import Recovery
+from worker.lanes import Lane
+from worker.sweeps import Sweeper
 
 log = structlog.get_logger(__name__)
 
@@ -29,47 +30,63 @@ class Wakeups(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerConfig:
-    """How much one worker does at a time, and how often it looks when nobody wakes it."""
+    """How much of each kind one worker does at a time, and how often it looks when nobody wakes it."""
 
     concurrency: int = 8
     poll_seconds: float = 1.0
+    sweep_poll_seconds: float = 5.0
 
 
 class Worker:
-    """Does both kinds of work until `stop` is called; what has been begun is finished first."""
+    """Does all kinds of work side by side until `stop` is called; what has been begun is finished first."""
 
-    def __init__(self, *, webhooks: ApplyWebhooks, recovery: Recovery, wakeups: Wakeups, config: WorkerConfig) -> None:
+    def __init__(
+        self,
+        *,
+        webhooks: ApplyWebhooks,
+        recovery: Recovery,
+        sweeper: Sweeper,
+        wakeups: Wakeups,
+        config: WorkerConfig,
+    ) -> None:
         self._webhooks = webhooks
         self._recovery = recovery
         self._wakeups = wakeups
         self._config = config
-        self._stopping = asyncio.Event()
+        self._events = Lane("webhooks", places=config.concurrency, claim=webhooks.claim, work=self._apply)
+        self._attempts = Lane("attempts", places=config.concurrency, claim=recovery.claim, work=self._resume)
+        self._sweeps = Lane("sweeps", places=1, claim=sweeper.claim, work=sweeper.run)
 
     def stop(self) -> None:
         """Finish what has been begun, then return from `run`."""
-        self._stopping.set()
+        for lane in (self._events, self._attempts, self._sweeps):
+            lane.stop()
 
     async def run(self) -> None:
         """Work until stopped. A database that is away is waited for, not given up on."""
-        log.info("worker.started", concurrency=self._config.concurrency)
-        while not self._stopping.is_set():
-            if not await self.work_once():
-                await self._idle()
+        config = self._config
+        log.info("worker.started", concurrency=config.concurrency)
+        listening = asyncio.create_task(self._listen())
+        async with asyncio.TaskGroup() as lanes:
+            lanes.create_task(self._events.run(config.poll_seconds))
+            lanes.create_task(self._attempts.run(config.poll_seconds))
+            lanes.create_task(self._sweeps.run(config.sweep_poll_seconds))
+        listening.cancel()
+        with suppress(asyncio.CancelledError):
+            await listening
         log.info("worker.stopped")
 
     async def work_once(self) -> bool:
-        """Claim and do what is due now; True where a full batch suggests that there is more."""
-        try:
-            events = await self._webhooks.claim(self._config.concurrency)
-            attempts = await self._recovery.claim(self._config.concurrency)
-        except Unavailable as error:
-            log.warning("worker.database_unavailable", error=error.message)
-            return False
-        await asyncio.gather(*map(self._apply, events), *map(self._resume, attempts))
-        return self._config.concurrency in {len(events), len(attempts)}
+        """Claim and do the events and attempts that are due now; True where a full lane suggests that there is more."""
+        return any(await asyncio.gather(self._events.once(), self._attempts.once()))
 
-    # One event or attempt that fails unexpectedly must not keep the others from being done; its claim runs out, and it is
-    # taken up again.
+    async def _listen(self) -> None:
+        while True:
+            await self._wakeups.wait()
+            self._events.ring()
+            self._attempts.ring()
+
+    # One event or attempt that fails unexpectedly must not keep the others from being done; it is taken up again.
     async def _apply(self, event: WebhookEvent) -> None:
         try:
             state = await self._webhooks.apply(event)
@@ -85,14 +102,3 @@ class Worker:
             log.exception("attempt.failed", attempt_id=str(attempt.id), kind=attempt.kind.value, tries=attempt.tries)
         else:
             log.info("attempt.resumed", attempt_id=str(attempt.id), kind=attempt.kind.value, tries=attempt.tries)
-
-    async def _idle(self) -> None:
-        """Wait for a wake-up, for the next look, or for the end."""
-        waits = [asyncio.ensure_future(self._wakeups.wait()), asyncio.ensure_future(self._stopping.wait())]
-        try:
-            await asyncio.wait(waits, timeout=self._config.poll_seconds, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-                with suppress(asyncio.CancelledError):
-                    await wait

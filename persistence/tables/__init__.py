@@ -5,6 +5,7 @@ from persistence.tables.base import metadata
 from persistence.tables.identity import users
 from persistence.tables.messaging import webhook_events
 from persistence.tables.payments import attempts, idempotency_keys, refunds, transaction_edges, transactions
+from persistence.tables.worker import sweeps
 
 __all__ = [
     "attempts",
@@ -12,6 +13,7 @@ __all__ = [
     "idempotency_keys",
     "metadata",
     "refunds",
+    "sweeps",
     "transaction_edges",
     "transactions",
     "users",
