@@ -125,7 +125,7 @@ class _Development:
                 await supervisor.start(self._sandbox(keys, processor_port, f"{api_url}/webhooks/stripe"))
                 database = EmbeddedPostgres(self._folder / "postgres")
                 await asyncio.to_thread(stack.enter_context, database)
-                supervisor.watch("PostgreSQL", database.poll)
+                supervisor.watch("PostgreSQL", database.poll, database.restart)
                 # Only now, because now the data folder is ours: the file in it may be that of a run that goes on.
                 announce = stack.enter_context(ready_file(options.ready_file or self._folder / "ready.json"))
                 users = await _unless_stopped(supervisor, _prepare_database(database.url))
@@ -150,6 +150,8 @@ class _Development:
                         "tokens": tokens,
                     }
                 )
+                # All of it has been up: whatever dies from now on is started again, as it would be in production.
+                supervisor.revive()
                 await supervisor.wait()
                 output.hide()
                 _say("stopping")

@@ -5,6 +5,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -78,6 +79,8 @@ class EmbeddedPostgres:
         self._folder = DataFolder(data_dir)
         self._password = ""
         self._process: LeashedProcess | None = None
+        # `restart` and `stop` may be called in different threads.
+        self._changing = threading.Lock()
 
     @property
     def url(self) -> str:
@@ -130,8 +133,26 @@ class EmbeddedPostgres:
             self.stop()
             raise
 
+    def restart(self) -> None:
+        """Start the server again on the same port after it has ended by itself; nothing is done once `stop` was called.
+
+        Raises as `start` does.
+        """
+        with self._changing:
+            if self._process is None:
+                return
+            self._process.stop()
+            account = account_to_drop_to(self._folder.cluster)
+            stop_leftovers(self._folder.cluster)
+            self._any_port = False
+            self._launch(binaries_for(account), account)
+
     def stop(self) -> None:
         """Disconnect everybody, stop the server and give the data folder free. May be called again."""
+        with self._changing:
+            self._stop()
+
+    def _stop(self) -> None:
         if self._process:
             self._process.stop()
             self._process = None

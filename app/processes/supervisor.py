@@ -6,7 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections import deque
+import time
+from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -23,6 +24,11 @@ _LINE_BYTES_MAX = 256 * 1024
 _POLL_SECONDS = 0.1
 # The leash kills what does not stop in time; this is how much longer the leash itself may take.
 _LEASH_GRACE_SECONDS = 5.0
+# A program that dies more often than this cannot be helped by starting it again.
+_REVIVALS_MAX = 10
+_REVIVAL_WINDOW_SECONDS = 60.0
+# What has just died may still hold its port for a moment.
+_REVIVAL_PAUSE_SECONDS = 0.2
 
 
 class ProgramFailed(Exception):
@@ -72,10 +78,12 @@ class _Child:
         return code
 
     def describe_end(self, code: int) -> str:
-        name = self.program.name
         how = f"was ended by {signal.Signals(code - 128).name}" if code - 128 in _SIGNAL_NUMBERS else f"exited ({code})"
+        return f"{self.program.name} {how}"
+
+    def describe_failure(self, code: int) -> str:
         said = "".join(f"\n  {line}" for line in self.last_lines)
-        return f"{name} {how}; its last lines:{said}" if said else f"{name} {how} without a word"
+        return self.describe_end(code) + (f"; its last lines:{said}" if said else " without a word")
 
 
 _SIGNAL_NUMBERS = frozenset(int(number) for number in signal.Signals)
@@ -88,6 +96,8 @@ def _print_line(name: str, line: str) -> None:
 
 class Supervisor:
     """Runs programs side by side; when one ends by itself, or we are told to stop, all of them stop.
+
+    After `revive` one that ends by itself is started again instead, unless it does so again and again.
 
     Use it as `async with Supervisor() as supervisor:` in the main thread. Inside the block SIGINT and SIGTERM mean
     "stop": `wait` returns, and any other method that is waiting raises StopRequested, which the block swallows. On
@@ -105,6 +115,8 @@ class Supervisor:
         self._in_a_hurry = asyncio.Event()
         self._failure: ProgramFailed | None = None
         self._leaving = False
+        self._reviving = False
+        self._deaths: defaultdict[str, deque[float]] = defaultdict(deque)
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
@@ -128,6 +140,10 @@ class Supervisor:
         """Ask for what SIGTERM asks for."""
         self._stop.set()
 
+    def revive(self) -> None:
+        """From now on, start again what ends by itself: all of it has been up once, so that it can be."""
+        self._reviving = True
+
     async def start(self, program: Program) -> None:
         """Start a program that is meant to run until it is stopped; that it ends earlier, `wait` will tell."""
         child = await self._spawn(program)
@@ -139,7 +155,7 @@ class Supervisor:
         code = await self._unless_stopped(child.ended())
         self._children.remove(child)
         if code != 0:
-            raise ProgramFailed(child.describe_end(code), code)
+            raise ProgramFailed(child.describe_failure(code), code)
 
     async def until_ready(self, name: str, url: str, *, seconds: float = 30.0) -> None:
         """Return once a GET of `url` answers 200.
@@ -167,16 +183,25 @@ class Supervisor:
                 f"{name} was not ready within {seconds:g} s ({url}: {last_answer})" + (f":{said}" if said else ""), 1
             ) from None
 
-    def watch(self, name: str, poll: Callable[[], int | None]) -> None:
+    def watch(self, name: str, poll: Callable[[], int | None], restart: Callable[[], None]) -> None:
         """Treat something that others started as one of the programs; `poll` returns its exit code once it has ended.
 
-        Only its end is noticed: stopping it stays with whoever started it.
+        `restart` starts it again and may take its time, in a thread of its own; stopping it stays with whoever started it.
         """
 
         async def until_it_ends() -> None:
-            while (code := poll()) is None:  # noqa: ASYNC110 - its end can be asked for, but not waited on.
-                await asyncio.sleep(_POLL_SECONDS)
-            self._fail(ProgramFailed(f"{name} stopped unexpectedly ({code})", code or 1))
+            while True:
+                while (code := poll()) is None:  # noqa: ASYNC110 - its end can be asked for, but not waited on.
+                    await asyncio.sleep(_POLL_SECONDS)
+                how = f"{name} stopped unexpectedly ({code})"
+                if not self._may_revive(name, how):
+                    self._fail(ProgramFailed(how, code or 1))
+                    return
+                try:
+                    await asyncio.to_thread(restart)
+                except Exception as error:  # noqa: BLE001 - whatever keeps it from starting, all the others stop with it.
+                    self._fail(ProgramFailed(f"{how}, and cannot be started again: {error}", code or 1))
+                    return
 
         self._keep(until_it_ends())
 
@@ -247,7 +272,27 @@ class Supervisor:
 
     async def _notice_end(self, child: _Child) -> None:
         code = await child.ended()
-        self._fail(ProgramFailed(child.describe_end(code), code or 1))
+        while self._may_revive(child.program.name, child.describe_end(code)):
+            self._children.remove(child)
+            await asyncio.sleep(_REVIVAL_PAUSE_SECONDS)
+            if self._stop.is_set():
+                return
+            child = await self._spawn(child.program)
+            code = await child.ended()
+        self._fail(ProgramFailed(child.describe_failure(code), code or 1))
+
+    def _may_revive(self, name: str, how: str) -> bool:
+        """Whether what has just ended is to be started again; if so, say it."""
+        if not self._reviving or self._leaving or self._stop.is_set():
+            return False
+        deaths, now = self._deaths[name], time.monotonic()
+        deaths.append(now)
+        while now - deaths[0] > _REVIVAL_WINDOW_SECONDS:
+            deaths.popleft()
+        if len(deaths) > _REVIVALS_MAX:
+            return False
+        self._write_line("florin", f"{how}; starting it again")
+        return True
 
     def _fail(self, failure: ProgramFailed) -> None:
         if not self._leaving and not self._stop.is_set():

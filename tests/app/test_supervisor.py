@@ -52,6 +52,9 @@ class Lines:
     def __call__(self, name: str, line: str) -> None:
         self.seen.append((name, line))
 
+    def of(self, name: str) -> list[str]:
+        return [line for other, line in self.seen if other == name]
+
 
 def python(name: str, source: str, *arguments: str) -> Program:
     return Program(name=name, argv=[sys.executable, "-c", source, *arguments])
@@ -136,12 +139,62 @@ async def test_a_program_that_ends_with_0_is_a_failure_too() -> None:
 
 async def test_something_that_others_started_can_be_watched() -> None:
     async def steps(supervisor: Supervisor) -> None:
-        supervisor.watch("database", iter([None, None, 5]).__next__)
+        supervisor.watch("database", iter([None, None, 5]).__next__, never)
         await supervisor.wait()
 
     failure = await failure_of(steps)
     assert str(failure) == "database stopped unexpectedly (5)"
     assert failure.exit_code == 5
+
+
+def never() -> None:
+    raise AssertionError("it was started again")
+
+
+async def test_after_revive_what_ends_is_started_again() -> None:
+    lines, restarts = Lines(), list[str]()
+    ends = iter([None, 5, None, None])
+    async with Supervisor(write_line=lines) as supervisor:
+        await supervisor.start(python("worker", SLEEPER))
+        supervisor.watch("database", lambda: next(ends, None), lambda: restarts.append("again"))
+        supervisor.revive()
+        while not (pids := lines.of("worker")):
+            await supervisor.run(python("marker", "pass"))
+        os.kill(int(pids[0]), signal.SIGKILL)
+        while len(pids := lines.of("worker")) < 2 or not restarts:
+            await supervisor.run(python("marker", "pass"))
+        assert is_running(int(pids[1]))
+    assert restarts == ["again"]
+    assert sorted(lines.of("florin")) == [
+        "database stopped unexpectedly (5); starting it again",
+        "worker was ended by SIGKILL; starting it again",
+    ]
+    assert not is_running(int(pids[1]))
+
+
+async def test_what_cannot_be_started_again_stops_the_others() -> None:
+    def broken() -> None:
+        raise OSError("no space left on device")
+
+    async def steps(supervisor: Supervisor) -> None:
+        supervisor.revive()
+        supervisor.watch("database", iter([5]).__next__, broken)
+        await supervisor.wait()
+
+    assert str(await failure_of(steps)) == (
+        "database stopped unexpectedly (5), and cannot be started again: no space left on device"
+    )
+
+
+async def test_what_ends_again_and_again_stops_the_others() -> None:
+    async def steps(supervisor: Supervisor) -> None:
+        supervisor.revive()
+        await supervisor.start(python("worker", "print('no database'); raise SystemExit(4)"))
+        await supervisor.wait()
+
+    failure = await failure_of(steps)
+    assert str(failure) == "worker exited (4); its last lines:\n  no database"
+    assert failure.exit_code == 4
 
 
 async def test_run_wants_0() -> None:

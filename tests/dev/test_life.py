@@ -1,5 +1,8 @@
 """The life of a `florin dev`: whatever ends it, nothing of it remains but the data, and the next one goes on from there."""
 
+import httpx2
+import pytest
+
 from tests.support.development import Development, data_folder, development
 
 PAY = """
@@ -35,6 +38,31 @@ def test_data_and_tokens_outlive_every_end() -> None:
             # The processor has kept its memory too: it still knows what was paid.
             assert pay(running, "second") == second
             assert running.terminate() == 0, running.output
+
+
+@pytest.mark.xdist_group("florin_dev")
+@pytest.mark.parametrize("name", ["serve", "worker", "sandbox", "postgres"])
+def test_a_program_that_is_killed_is_started_again(florin_dev: Development, name: str) -> None:
+    before = pay(florin_dev, f"before-{name}")
+    florin_dev.kill_program(name)
+    florin_dev.wait_until(lambda: answers(florin_dev), "everything to answer again")
+    assert pay(florin_dev, f"before-{name}") == before
+    after = pay(florin_dev, f"after-{name}")
+    assert show(florin_dev, after) == {"status": "COMPLETED", "money": {"amount": "25.00"}}
+    florin_dev.wait_for_output("; starting it again")
+
+
+def answers(running: Development) -> bool:
+    """Whether the API is ready and the sandbox is up."""
+    api, processor = running.ready["graphql_url"], running.ready["processor_url"]
+    try:
+        answered = [
+            httpx2.get(url, timeout=60, trust_env=False)
+            for url in (api.replace("/graphql", "/readyz"), f"{processor}/_sandbox/health")
+        ]
+    except httpx2.TransportError:
+        return False
+    return all(answer.status_code == 200 for answer in answered)
 
 
 def test_it_can_be_interrupted_before_it_is_up() -> None:

@@ -22,6 +22,12 @@ from tests.support.postgres import throwaway_folder
 FLORIN = str(Path(sys.executable).with_name("florin"))
 # Started on a machine that is busy with other tests, all of it may take many times as long as it does alone.
 _SECONDS_MAX = 120.0
+_PROGRAMS = {
+    "serve": "main() serve",
+    "worker": "main() worker",
+    "sandbox": "main() sandbox",
+    "postgres": "postgres -D ",
+}
 
 
 class Ready(TypedDict):
@@ -62,14 +68,14 @@ class Development:
     def ready(self) -> Ready:
         """The ready file's content, once it is there."""
         if self._ready is None:
-            self._wait_until(lambda: self.ready_file.exists() or self._process.poll() is not None, "it to be up")
+            self.wait_until(lambda: self.ready_file.exists() or self._process.poll() is not None, "it to be up")
             assert self.ready_file.exists(), f"florin dev ended ({self._process.returncode}):\n{self.output}"
             self._ready = json.loads(self.ready_file.read_text())
         return self._ready
 
     def wait_for_output(self, text: str) -> None:
         """Return once it has printed `text`."""
-        self._wait_until(lambda: text in self.output, f"it to print {text!r}")
+        self.wait_until(lambda: text in self.output, f"it to print {text!r}")
 
     def processes(self) -> set[int]:
         """The ids of its processes: its own, and those of all that it started."""
@@ -81,6 +87,18 @@ class Development:
             found |= coming
             coming = {pid for pid, parent in parents if parent in found} - found
         return found
+
+    def kill_program(self, name: str) -> None:
+        """Send SIGKILL to one of the programs that it runs: "serve", "worker", "sandbox" or "postgres"."""
+        shown = subprocess.run(["ps", "-ww", "-eo", "pid=,args="], capture_output=True, text=True, check=True).stdout
+        ours = self.processes()
+        for line in shown.splitlines():
+            pid, _, command = line.strip().partition(" ")
+            if int(pid) in ours and "leash.py" not in command and _PROGRAMS[name] in command:
+                os.kill(int(pid), signal.SIGKILL)
+                wait_until_ended(int(pid))
+                return
+        raise AssertionError(f"no {name} is running:\n{shown}")
 
     def interrupt(self) -> int:
         """Do what a terminal does on Ctrl-C, and return the exit code."""
@@ -107,7 +125,8 @@ class Development:
         assert "errors" not in answer, answer["errors"]
         return answer["data"]
 
-    def _wait_until(self, condition: Callable[[], bool], what: str) -> None:
+    def wait_until(self, condition: Callable[[], bool], what: str) -> None:
+        """Return once the condition holds; it is asked for again and again, and may not hold for some time."""
         deadline = time.monotonic() + _SECONDS_MAX
         while not condition():
             assert time.monotonic() < deadline, f"waited in vain for {what}; it printed:\n{self.output}"
