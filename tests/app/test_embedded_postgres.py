@@ -160,6 +160,12 @@ def test_a_killed_owner_leaves_a_folder_that_starts_again(kept: Path) -> None:
         assert fetch(postgres.url, "SELECT text FROM note") == "kept"
 
 
+def all_threads_stopped(pid: int) -> bool:
+    """Whether every thread is in the state "stopped" (proc(5), /proc/pid/stat)."""
+    states = [(task / "stat").read_text().rpartition(")")[2].split()[0] for task in Path(f"/proc/{pid}/task").iterdir()]
+    return set(states) == {"T"}
+
+
 def test_a_server_that_was_abandoned_is_ended_first(kept: Path) -> None:
     with running_python(OWNER, str(kept), "kept") as owner:
         pid, url = read_line(owner).split()
@@ -167,6 +173,8 @@ def test_a_server_that_was_abandoned_is_ended_first(kept: Path) -> None:
         # Nobody is left to stop the server: its leash is frozen, then its owner killed.
         leash = int(Path(f"/proc/{pid}/status").read_text().partition("PPid:")[2].split()[0])
         os.kill(leash, signal.SIGSTOP)
+        # On a busy machine one of its threads could otherwise still see its owner's end.
+        wait_until(lambda: all_threads_stopped(leash), "the leash to be frozen")
         owner.kill()
     assert is_running(int(pid))
     try:
