@@ -61,6 +61,11 @@ class Settings(BaseSettings):
     stripe_api_base: str = Field(
         default="https://api.stripe.com", description="Where the processor is; another address for a stand-in."
     )
+    stripe_account_id: str | None = Field(
+        default=None,
+        pattern=r"^acct_[A-Za-z0-9]+$",
+        description="The account that the API key belongs to, `acct_...`; the processor is asked for it when it is not set.",
+    )
     stripe_deadline_seconds: float = Field(
         default=12.0, gt=0, le=15, description="How long one call to the processor may take, its repetitions included."
     )
@@ -139,6 +144,7 @@ class Settings(BaseSettings):
             secret_key=self.stripe_secret_key.get_secret_value(),
             api_base=self.stripe_api_base,
             deadline_seconds=self.stripe_deadline_seconds,
+            account_id=self.stripe_account_id,
         )
 
     def tokens(self) -> TokenConfig:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -14,6 +15,7 @@ from app.settings import Settings
 from app.time_and_ids import SystemClock, TimeOrderedIds
 from domain.errors import Unavailable
 from domain.messaging.apply_webhooks import ApplyWebhooks
+from domain.messaging.event_source import EventSource
 from domain.messaging.receive_webhook import ReceiveWebhook
 from domain.payments.authorized import AuthorizedPayments
 from domain.payments.create_payment import CreatePayment
@@ -34,6 +36,10 @@ from worker.runner import Worker, WorkerConfig
 from worker.sweeps import Sweeper
 
 
+class Gateway(PaymentGateway, EventSource, Protocol):
+    """The processor in all that it is asked for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What API and worker have in common."""
@@ -42,7 +48,7 @@ class Parts:
     engine: AsyncEngine
     units: SqlUnitsOfWork
     reader: SqlReader
-    gateway: PaymentGateway
+    gateway: Gateway
     clock: Clock
     ids: IdSource
     outcomes: Outcomes
@@ -61,7 +67,7 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         await engine.dispose()
 
 
-def assemble(settings: Settings, engine: AsyncEngine, gateway: PaymentGateway, clock: Clock, ids: IdSource) -> Parts:
+def assemble(settings: Settings, engine: AsyncEngine, gateway: Gateway, clock: Clock, ids: IdSource) -> Parts:
     """The parts over an engine, a gateway, a clock and a source of ids of the caller's choice."""
     units = SqlUnitsOfWork(engine)
     outcomes = Outcomes(clock, ids, live=settings.live)
@@ -119,9 +125,11 @@ async def open_worker(parts: Parts) -> AsyncIterator[Worker]:
             webhooks=ApplyWebhooks(
                 units=parts.units,
                 gateway=parts.gateway,
+                source=parts.gateway,
                 runner=parts.runner,
                 outcomes=parts.outcomes,
                 clock=parts.clock,
+                live=settings.live,
             ),
             recovery=Recovery(units=parts.units, runner=parts.runner),
             sweeper=Sweeper(parts.units, []),

@@ -3,6 +3,7 @@
 A unit of work is one database transaction. Nothing in it may call the processor, and nothing may await a dataloader.
 """
 
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -144,12 +145,24 @@ class WebhookEventRepository(Protocol):
         ...
 
     async def claim_due(self, limit: int) -> list[WebhookEvent]:
-        """Claim events that wait to be handled."""
+        """Claim at most `limit` events that wait to be handled, and the others that are due about the same objects."""
         ...
 
-    async def settle(self, event: WebhookEvent, state: EventState, reason: str | None, at: datetime) -> None: ...
+    async def settle(
+        self,
+        events: Sequence[WebhookEvent],
+        state: EventState,
+        reason: str | None,
+        *,
+        transaction_id: TransactionId | None,
+        at: datetime,
+    ) -> None:
+        """End the events. Those that have ended already stay as they are."""
+        ...
 
-    async def defer(self, event: WebhookEvent, pause: timedelta, reason: str) -> None: ...
+    async def defer(self, events: Sequence[WebhookEvent], pause: timedelta, reason: str, *, failed: bool) -> None:
+        """Release the claim and try again after the pause. `failed` tells that the cause is an error of ours, which counts."""
+        ...
 
 
 class UserRepository(Protocol):

@@ -1,16 +1,20 @@
 """Webhook events in PostgreSQL."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import RowMapping, func, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ColumnElement, RowMapping, String, and_, bindparam, exists, func, or_, select, update
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from domain.ids import TransactionId
 from domain.messaging.webhook_events import EventState, EventSubject, WebhookEvent
 from persistence.tables import webhook_events
 
 WAKE_CHANNEL = "florin_worker"
 LEASE = timedelta(seconds=30)
+_OTHERS_MAX = 500
 
 
 class SqlWebhookEvents:
@@ -27,10 +31,12 @@ class SqlWebhookEvents:
                 type=event.type,
                 subject=event.subject.value,
                 reference=event.reference,
+                account=event.account,
                 live=event.live,
                 body=event.body,
                 state=EventState.RECEIVED.value,
                 tries=0,
+                failures=0,
                 created_at=event.created_at,
                 received_at=received_at,
                 next_try_at=func.clock_timestamp(),
@@ -44,45 +50,85 @@ class SqlWebhookEvents:
         return (await self._connection.execute(wake)).first() is not None
 
     async def claim_due(self, limit: int) -> list[WebhookEvent]:
-        # As in `attempts`: the statement's time, and a CTE that runs once.
+        c = webhook_events.c
+        # As in `attempts`: the statement's time, and CTEs that run once.
         now = func.statement_timestamp()
+        is_due = and_(c.state == EventState.RECEIVED.value, c.next_try_at <= now)
         due = (
-            select(webhook_events.c.id)
-            .where(webhook_events.c.state == EventState.RECEIVED.value, webhook_events.c.next_try_at <= now)
-            .order_by(webhook_events.c.next_try_at)
+            select(c.id, c.subject, c.reference, c.live, c.account)
+            .where(is_due)
+            .order_by(c.next_try_at)
             .limit(limit)
             .with_for_update(skip_locked=True)
             .cte("due")
         )
+        same_object = and_(
+            due.c.reference == c.reference,
+            due.c.subject == c.subject,
+            due.c.live == c.live,
+            due.c.account.is_not_distinct_from(c.account),
+        )
+        # Neither part waits for a lock: two workers that claim events of the same objects cannot wait for each other.
+        others = (
+            select(c.id)
+            .where(is_due, exists().where(same_object))
+            .limit(_OTHERS_MAX)
+            .with_for_update(skip_locked=True)
+            .cte("others")
+        )
         statement = (
             update(webhook_events)
-            .where(webhook_events.c.id.in_(select(due.c.id)))
-            .values(tries=webhook_events.c.tries + 1, next_try_at=now + LEASE)
-            .returning(*webhook_events.c)
+            .where(or_(c.id.in_(select(due.c.id)), c.id.in_(select(others.c.id))))
+            # Whoever dies with the claim cannot say so: each counts as a failure until it has ended in another way.
+            .values(tries=c.tries + 1, failures=c.failures + 1, next_try_at=now + LEASE)
+            .returning(*c)
         )
-        return [_event_of(row) for row in (await self._connection.execute(statement)).mappings()]
+        return [event_of(row) for row in (await self._connection.execute(statement)).mappings()]
 
-    async def settle(self, event: WebhookEvent, state: EventState, reason: str | None, at: datetime) -> None:
-        await self._change(event, state=state.value, reason=reason, settled_at=at)
+    async def settle(
+        self,
+        events: Sequence[WebhookEvent],
+        state: EventState,
+        reason: str | None,
+        *,
+        transaction_id: TransactionId | None,
+        at: datetime,
+    ) -> None:
+        values = {"state": state.value, "reason": reason, "transaction_id": transaction_id, "settled_at": at}
+        await self._change(events, values)
 
-    async def defer(self, event: WebhookEvent, pause: timedelta, reason: str) -> None:
-        await self._change(event, reason=reason, next_try_at=func.clock_timestamp() + pause)
+    async def defer(self, events: Sequence[WebhookEvent], pause: timedelta, reason: str, *, failed: bool) -> None:
+        values: dict[str, object] = {"reason": reason, "next_try_at": func.clock_timestamp() + pause}
+        await self._change(events, values if failed else values | {"failures": 0})
 
-    async def _change(self, event: WebhookEvent, **values: object) -> None:
-        waiting = webhook_events.c.state == EventState.RECEIVED.value
-        await self._connection.execute(
-            update(webhook_events).where(webhook_events.c.id == event.id, waiting).values(**values)
+    async def _change(self, events: Sequence[WebhookEvent], values: Mapping[str, object]) -> None:
+        """Change those of the events that wait."""
+        c = webhook_events.c
+        # Locked in one order, because another process may have taken over some of them, and be at this point too.
+        waiting = (
+            select(c.id)
+            .where(c.id == func.any(_array(events)), c.state == EventState.RECEIVED.value)
+            .order_by(c.id)
+            .with_for_update()
+            .cte("waiting")
         )
+        await self._connection.execute(update(webhook_events).where(c.id.in_(select(waiting.c.id))).values(values))
 
 
-def _event_of(row: RowMapping) -> WebhookEvent:
+def _array(events: Sequence[WebhookEvent]) -> ColumnElement[Any]:  # Any: SQLAlchemy leaves arrays untyped
+    return bindparam(None, [event.id for event in events], type_=ARRAY(String))
+
+
+def event_of(row: RowMapping) -> WebhookEvent:
     return WebhookEvent(
         id=row["id"],
         type=row["type"],
         subject=EventSubject(row["subject"]),
         reference=row["reference"],
+        account=row["account"],
         live=row["live"],
         created_at=row["created_at"],
         body=row["body"],
         tries=row["tries"],
+        failures=row["failures"],
     )

@@ -4,6 +4,7 @@ Any number of workers may run side by side: rows are claimed with SKIP LOCKED an
 """
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,7 +12,7 @@ from typing import Protocol
 import structlog
 
 from domain.messaging.apply_webhooks import ApplyWebhooks
-from domain.messaging.webhook_events import WebhookEvent
+from domain.messaging.webhook_events import EventState, WebhookEvent
 from domain.payments.attempt import Attempt
 from domain.payments.recovery import Recovery
 from worker.lanes import Lane
@@ -86,14 +87,24 @@ class Worker:
             self._events.ring()
             self._attempts.ring()
 
-    # One event or attempt that fails unexpectedly must not keep the others from being done; it is taken up again.
-    async def _apply(self, event: WebhookEvent) -> None:
+    # One object or attempt that fails unexpectedly must not keep the others from being done; it is taken up again.
+    async def _apply(self, events: Sequence[WebhookEvent]) -> None:
+        about = {"event_ids": [event.id for event in events], "type": events[0].type, "tries": events[0].tries}
         try:
-            state = await self._webhooks.apply(event)
+            applied = await self._webhooks.apply(events)
         except Exception:
-            log.exception("webhook.failed", event_id=event.id, type=event.type, tries=event.tries)
-        else:
-            log.info("webhook.applied", event_id=event.id, type=event.type, state=state.value, tries=event.tries)
+            log.exception("webhook.failed", **about)
+            return
+        if applied.error is not None:
+            log.error("webhook.failed", **about, exc_info=applied.error)
+        # Parked and quarantined events wait for a person: both lines are there to raise an alert.
+        match applied.state:
+            case EventState.PARKED:
+                log.error("webhook.parked", **about, reason=applied.reason)
+            case EventState.QUARANTINED:
+                log.warning("webhook.quarantined", **about, reason=applied.reason)
+            case state:
+                log.info("webhook.applied", **about, state=state.value)
 
     async def _resume(self, attempt: Attempt) -> None:
         try:

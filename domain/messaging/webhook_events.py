@@ -16,26 +16,33 @@ class EventSubject(StrEnum):
 
 
 class EventState(StrEnum):
-    """RECEIVED until handled; IGNORED is kept but says nothing to us; QUARANTINED needs a person."""
+    """Where an event stands. QUARANTINED and PARKED need a person; IGNORED is kept but says nothing to us."""
 
     RECEIVED = "RECEIVED"
     APPLIED = "APPLIED"
     IGNORED = "IGNORED"
     QUARANTINED = "QUARANTINED"
+    PARKED = "PARKED"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookEvent:
-    """A verified event. `reference` is the processor's id of the charge or refund that changed; None where it names none."""
+    """A verified event. `reference` is the processor's id of the charge or refund that changed; None where it names none.
+
+    `account` is the processor's account that it is of, where the event says so. `tries` counts claims; `failures` counts
+    those at the end of them that ended in an error of ours or, because their process died, in no word at all.
+    """
 
     id: str
     type: str
     subject: EventSubject
     reference: str | None
+    account: str | None = None
     live: bool
     created_at: datetime
     body: bytes
     tries: int = 0
+    failures: int = 0
 
 
 class InvalidSignature(Exception):

@@ -43,6 +43,10 @@ class UnknownObject(Exception):
     """The report is about a charge or refund that is not ours."""
 
 
+class StrayObject(UnknownObject):
+    """The report carries an id that we hand out, but nothing in our books has it."""
+
+
 class Contradiction(Exception):
     """The report cannot be true together with what we know: other money, another mode, or money for a failed payment."""
 
@@ -62,7 +66,8 @@ class Outcomes:
     async def apply_charge(self, uow: UnitOfWork, report: ChargeReport, origin: Origin) -> Transaction:
         """Bring the transaction up to what the processor says of its charge.
 
-        Raises UnknownObject where no transaction belongs to it, Contradiction where both cannot be true.
+        Raises UnknownObject where no transaction belongs to it (StrayObject where it says that one does), Contradiction
+        where both cannot be true.
         """
         transaction = await self._lock_for_charge(uow, report)
         if report.money != transaction.money:
@@ -110,6 +115,8 @@ class Outcomes:
         Raises UnknownObject or Contradiction, as `apply_charge` does, and Premature.
         """
         transaction = await uow.transactions.lock_by_reference(report.charge_reference)
+        if transaction is None and report.refund_id is not None:
+            raise StrayObject(f"The refund {report.reference} names an id of ours, but its charge is not ours.")
         if transaction is None:
             raise UnknownObject(f"No transaction belongs to the charge {report.charge_reference}.")
         refund = await self._find_refund(uow, report)
@@ -151,6 +158,8 @@ class Outcomes:
                 raise Contradiction(
                     f"The transaction has two charges: {transaction.processor_reference} and {report.reference}."
                 )
+        if transaction is None and report.transaction_id is not None:
+            raise StrayObject(f"The charge {report.reference} names a transaction of ours that does not exist.")
         if transaction is None:
             raise UnknownObject(f"No transaction belongs to the charge {report.reference}.")
         return transaction
@@ -160,12 +169,16 @@ class Outcomes:
         if refund is None and report.refund_id is not None:
             refund = await uow.refunds.get(report.refund_id)
             if refund is None:
-                raise UnknownObject(f"The refund {report.reference} names an id of ours that does not exist.")
+                raise StrayObject(f"The refund {report.reference} names an id of ours that does not exist.")
         return refund
 
     async def _adopt_refund(
         self, uow: UnitOfWork, transaction: Transaction, report: RefundReport
     ) -> tuple[Refund, Transaction]:
+        if report.money.currency is not transaction.money.currency:
+            raise Contradiction(
+                f"The refund {report.reference} is over {report.money}, its payment {transaction.money}."
+            )
         if report.status is not RefundReportStatus.FAILED and not await uow.transactions.reserve_refund(
             transaction.id, report.money.minor_units
         ):

@@ -92,6 +92,7 @@ def _read_event(body: bytes, *, signed_at: int) -> WebhookEvent:
     live = event.get("livemode", False)
     if not isinstance(live, bool):
         raise OddShape("livemode is neither true nor false")
+    account = _name(event, "account") if event.get("account") is not None else None
     created = maybe_whole(event, "created")
     subject, reference = _subject(kind, subject_matter)
     if reference is not None and not _NAME.fullmatch(reference):
@@ -101,6 +102,7 @@ def _read_event(body: bytes, *, signed_at: int) -> WebhookEvent:
         type=kind,
         subject=subject,
         reference=reference,
+        account=account,
         live=live,
         created_at=datetime.fromtimestamp(signed_at if created is None else created, UTC),
         body=body,

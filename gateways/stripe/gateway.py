@@ -26,6 +26,7 @@ from gateways.stripe.calls import Calls
 from gateways.stripe.charges import Charges
 from gateways.stripe.client import Transport, open_client
 from gateways.stripe.errors import CallFailed
+from gateways.stripe.event_source import Events
 from gateways.stripe.refunds import Refunds
 from gateways.stripe.shapes import OddShape
 
@@ -38,12 +39,14 @@ _log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 class StripeConfig:
     """How to reach Stripe. Raises ValueError for a key or an address that cannot be right.
 
-    `deadline_seconds` bounds each method of the gateway, repetitions and pauses included.
+    `deadline_seconds` bounds each method of the gateway, repetitions and pauses included. `account_id` is the account that
+    the key belongs to; where it is None, Stripe is asked.
     """
 
     secret_key: str = field(repr=False)
     api_base: str = "https://api.stripe.com"
     deadline_seconds: float = 15.0
+    account_id: str | None = None
     connections_max: int = 100
     idle_connections_max: int = 20
 
@@ -60,7 +63,7 @@ class StripeConfig:
 
 
 class StripeGateway:
-    """The port PaymentGateway over Stripe's API. Close it when the program ends.
+    """The ports PaymentGateway and EventSource over Stripe's API. Close it when the program ends.
 
     `transport` replaces the network; a program leaves it out.
     """
@@ -77,6 +80,8 @@ class StripeGateway:
         calls = Calls()
         self._charges = Charges(client, calls)
         self._refunds = Refunds(client, calls)
+        self._events = Events(client, calls)
+        self._account_id = config.account_id
 
     async def close(self) -> None:
         """Close the connections to Stripe."""
@@ -123,6 +128,12 @@ class StripeGateway:
     async def list_refunds(self, charge_reference: str) -> list[RefundReport]:
         async with self._one_outcome("list_refunds"):
             return await self._refunds.list_for(charge_reference)
+
+    async def account(self) -> str:
+        if self._account_id is None:
+            async with self._one_outcome("account"):
+                self._account_id = await self._events.account()
+        return self._account_id
 
     @asynccontextmanager
     async def _one_outcome(self, act: str) -> AsyncIterator[None]:

@@ -3,6 +3,7 @@
 import pytest
 
 from domain.currencies import Currency
+from domain.ids import NIL
 from domain.money import Money
 from domain.payments.gateway import ChargeStatus, RefundReportStatus
 from domain.payments.refund import RefundReason
@@ -86,11 +87,15 @@ def test_a_fee_that_is_not_told_is_none(charge: object) -> None:
     assert charge_report(intent(latest_charge=charge)).fee is None
 
 
-@pytest.mark.parametrize(
-    "metadata", [None, {}, [], {"florin_transaction_id": "re_" + "0" * 32}, {"florin_transaction_id": 5}]
-)
+@pytest.mark.parametrize("metadata", [None, {}, [], {"order": "7"}])
 def test_a_charge_that_is_not_ours_has_no_transaction(metadata: object) -> None:
     assert charge_report(intent(metadata=metadata)).transaction_id is None
+
+
+@pytest.mark.parametrize("label", ["usr_" + "0" * 32, "txn_", "", 5, None])
+def test_a_label_of_ours_that_says_nothing_of_ours_is_nobodys(label: object) -> None:
+    assert charge_report(intent(metadata={"florin_transaction_id": label})).transaction_id == NIL
+    assert refund_report(refund(metadata={"florin_refund_id": label})).refund_id == NIL
 
 
 def test_a_redirect_is_shown_with_its_address() -> None:

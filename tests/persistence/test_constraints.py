@@ -97,8 +97,8 @@ async def test_every_check_refuses_what_it_is_there_for(
         await uow.audit.append(audit_entry(ids.new(), paid))
     await rows(
         engine,
-        "INSERT INTO webhook_events (id, type, subject, live, body, state, tries, created_at, received_at, next_try_at)"
-        " VALUES ('evt', 't', 'OTHER', false, '', 'RECEIVED', 0, now(), now(), now()) RETURNING 1",
+        "INSERT INTO webhook_events (id, type, subject, live, body, state, tries, failures, created_at, received_at,"
+        " next_try_at) VALUES ('evt', 't', 'OTHER', false, '', 'RECEIVED', 0, 0, now(), now(), now()) RETURNING 1",
     )
     with pytest.raises(exc.IntegrityError) as caught:
         async with engine.begin() as connection:

@@ -361,7 +361,7 @@ async def test_an_event_is_stored_once(units: SqlUnitsOfWork, payer: UserId, act
     assert sorted(outcomes) == [False] * 9 + [True]
     async with units.begin() as uow:
         assert not await uow.webhook_events.store(replace(event, body=b"other"), START)
-        assert await uow.webhook_events.claim_due(10) == [replace(event, tries=1)]
+        assert await uow.webhook_events.claim_due(10) == [replace(event, tries=1, failures=1)]
 
 
 async def test_events_are_claimed_once_and_settled_for_good(
@@ -376,11 +376,11 @@ async def test_events_are_claimed_once_and_settled_for_good(
     claimed = [event.id for claim in claims for event in claim]
     assert len(claimed) == len(set(claimed))
     async with units.begin() as uow:
-        await uow.webhook_events.settle(events[0], EventState.APPLIED, None, START)
+        settle, defer = uow.webhook_events.settle, uow.webhook_events.defer
+        await settle(events[:1], EventState.APPLIED, None, transaction_id=None, at=START)
         # Settled is settled: neither a late pause nor another verdict undoes it.
-        await uow.webhook_events.defer(events[0], timedelta(0), "late")
-        await uow.webhook_events.settle(events[0], EventState.QUARANTINED, "late", START)
-        await uow.webhook_events.defer(events[1], timedelta(hours=1), "busy")
+        await defer(events[:2], timedelta(hours=1), "busy", failed=False)
+        await settle(events[:1], EventState.QUARANTINED, "late", transaction_id=None, at=START)
     found = await rows(engine, "SELECT id, state, reason FROM webhook_events WHERE id < 'evt_02' ORDER BY id")
     assert found == [("evt_00", "APPLIED", None), ("evt_01", "RECEIVED", "busy")]
     async with units.begin() as uow:

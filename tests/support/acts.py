@@ -63,7 +63,15 @@ class Acts:
         )
         self.authorized = AuthorizedPayments(units=units, runner=runner, clock=clock, ids=ids)
         self.recovery = Recovery(units=units, runner=runner)
-        self.webhooks = ApplyWebhooks(units=units, gateway=gateway, runner=runner, outcomes=outcomes, clock=clock)
+        self.webhooks = ApplyWebhooks(
+            units=units,
+            gateway=gateway,
+            source=gateway,
+            runner=runner,
+            outcomes=outcomes,
+            clock=clock,
+            live=self.live,
+        )
 
     async def add_user(self, role: Role = Role.CUSTOMER) -> User:
         added = user(self.ids.new(), role=role)
@@ -148,7 +156,17 @@ class Acts:
     async def apply_events(self) -> list[EventState]:
         """What a worker does with the events that wait, once their pauses have passed."""
         await make_due(self.engine)
-        return [await self.webhooks.apply(event) for event in await self.webhooks.claim(100)]
+        ended: list[EventState] = []
+        for events in await self.webhooks.claim(100):
+            applied = await self.webhooks.apply(events)
+            ended += [applied.state] * len(events)
+        return ended
+
+    async def tell_of(self, event: WebhookEvent) -> list[EventState]:
+        """Deliver this very event, and apply what was stored."""
+        async with self.units.begin() as uow:
+            await uow.webhook_events.store(event, self.clock.now())
+        return await self.apply_events()
 
     def event(self, event_id: str, subject: EventSubject, reference: str | None) -> WebhookEvent:
         return WebhookEvent(

@@ -25,6 +25,7 @@ from domain.payments.transaction import CaptureMethod, Failure, NextAction, Next
 
 _Report = TypeVar("_Report", ChargeReport, RefundReport)
 
+ACCOUNT = "acct_fake"
 GENERIC_DECLINE = Failure("card_declined", "Your card was declined.", "generic_decline")
 INSUFFICIENT_FUNDS = Failure("card_declined", "Your card has insufficient funds.", "insufficient_funds")
 PROCESSING_ERROR = Failure("processing_error", "The card could not be processed.", "processing_error", retryable=True)
@@ -226,6 +227,12 @@ class FakeGateway:
         reports = [refund for refund in self._refunds.values() if refund.charge_reference == charge_reference]
         await self._leave(script)
         return reports[::-1]
+
+    # The port EventSource.
+
+    async def account(self) -> str:
+        await self._leave(await self._arrive(Call("account", {})))
+        return ACCOUNT
 
     # How it works.
 

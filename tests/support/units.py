@@ -75,6 +75,10 @@ class GatewayOutsideUnits(FakeGateway):
         self._charges[reference] = replace(known, report=report)
         return reference
 
+    def add_refund(self, report: RefundReport) -> None:
+        """A refund that the processor has, whoever made it."""
+        self._refunds[report.reference] = report
+
     def falsify(self, reference: str, **lie: Any) -> None:  # Any: fields of the report, of several types
         """Report something else of a charge than was asked for."""
         charge = self._charges[reference]

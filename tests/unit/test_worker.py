@@ -11,11 +11,12 @@ import pytest
 
 from domain.errors import Unavailable
 from domain.ids import TransactionId
-from domain.messaging.apply_webhooks import ApplyWebhooks
+from domain.messaging.apply_webhooks import Applied, ApplyWebhooks
 from domain.messaging.webhook_events import EventState, EventSubject, WebhookEvent
 from domain.payments.attempt import Attempt
 from domain.payments.recovery import Recovery
 from domain.sweeps import SweepRun
+from tests.support.captured_logs import captured_logs
 from tests.support.clock import START, SequentialIds
 from tests.support.records import attempt
 from tests.support.waiting import until
@@ -57,19 +58,21 @@ class Events(ApplyWebhooks):
         self.applied: list[str] = []
         self.limits: list[int] = []
         self.error: Exception | None = None
+        self.ends = Applied(EventState.APPLIED)
         self._act = act
 
-    async def claim(self, limit: int) -> list[WebhookEvent]:
+    async def claim(self, limit: int) -> list[list[WebhookEvent]]:
         self.limits.append(limit)
         if self.error is not None:
             raise self.error
         claimed, self.waiting = self.waiting[:limit], self.waiting[limit:]
-        return claimed
+        return [[event] for event in claimed]
 
-    async def apply(self, event: WebhookEvent) -> EventState:
-        self._act(event)
-        self.applied.append(event.id)
-        return EventState.APPLIED
+    async def apply(self, events: Sequence[WebhookEvent]) -> Applied:
+        for event in events:
+            self._act(event)
+            self.applied.append(event.id)
+        return self.ends
 
 
 class Attempts(Recovery):
@@ -221,6 +224,24 @@ async def test_one_that_fails_does_not_keep_the_others() -> None:
     events.waiting, attempts.waiting = some_events(2), some_attempts(1)
     assert await worker_over(events, attempts, Bell()).work_once()
     assert (events.applied, len(attempts.resumed)) == (["evt_1"], 1)
+
+
+@pytest.mark.parametrize(
+    ("ends", "line", "level"),
+    [
+        (Applied(EventState.APPLIED), "webhook.applied", "info"),
+        (Applied(EventState.QUARANTINED, "wrong amount"), "webhook.quarantined", "warning"),
+        (Applied(EventState.PARKED, "RuntimeError", RuntimeError("a mistake")), "webhook.parked", "error"),
+    ],
+)
+async def test_what_needs_a_person_says_so_in_the_log(ends: Applied, line: str, level: str) -> None:
+    events = Events()
+    events.waiting, events.ends = some_events(1), ends
+    with captured_logs() as logs:
+        await worker_over(events, Attempts(), Bell()).work_once()
+    (logged,) = logs.named(line)
+    assert (logged["level"], logged["event_ids"], logged.get("reason")) == (level, ["evt_0"], ends.reason)
+    assert ["a mistake" in told["exception"] for told in logs.named("webhook.failed")] == [True] * bool(ends.error)
 
 
 @pytest.mark.parametrize("error", [Unavailable(), RuntimeError("a bug in the claim")])
