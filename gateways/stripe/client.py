@@ -17,7 +17,7 @@ instead takes in whatever the account's dashboard enables, redirects included.
 """
 
 ANSWER_BYTES_MAX = 2 * 1024 * 1024
-"""The largest answer that is read: a page of 100 refunds is about a tenth of it."""
+"""The largest answer that is read, unless told otherwise: a page of 100 refunds is about a tenth of it."""
 
 # A try that hangs is given up while there is time for another. Confirming waits for the card's issuer, so reading gets most.
 TIMEOUT = httpx2.Timeout(connect=3.0, read=10.0, write=5.0, pool=3.0)
@@ -30,8 +30,15 @@ class Transport(stripe.HTTPClient):
 
     name = "httpx2"
 
-    def __init__(self, *, limits: httpx2.Limits, transport: httpx2.AsyncBaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        limits: httpx2.Limits,
+        transport: httpx2.AsyncBaseTransport | None = None,
+        answer_bytes_max: int = ANSWER_BYTES_MAX,
+    ) -> None:
         super().__init__()
+        self._answer_bytes_max = answer_bytes_max
         self._client = httpx2.AsyncClient(limits=limits, timeout=TIMEOUT, transport=transport, follow_redirects=False)
 
     async def request_async(
@@ -39,13 +46,13 @@ class Transport(stripe.HTTPClient):
     ) -> tuple[bytes, int, Mapping[str, str]]:
         """Send one request and read its whole answer.
 
-        Raises stripe.APIConnectionError where no answer came, or one that is cut off or over ANSWER_BYTES_MAX.
+        Raises stripe.APIConnectionError where no answer came, or one that is cut off or too large.
         """
         # Without compression the bytes counted while reading are the bytes held in memory.
         plain = {**headers, "Accept-Encoding": "identity"}
         try:
             async with self._client.stream(method, url, headers=plain, content=post_data) as response:
-                body = await _read(response)
+                body = await _read(response, self._answer_bytes_max)
                 return body, response.status_code, _without_notice(response.headers)
         except httpx2.HTTPError as error:
             # The class alone: a transport error's text may quote what was sent.
@@ -63,13 +70,13 @@ def _no_answer(reason: str) -> stripe.APIConnectionError:
     return stripe.APIConnectionError(reason, should_retry=True)  # type: ignore[no-untyped-call]
 
 
-async def _read(response: httpx2.Response) -> bytes:
+async def _read(response: httpx2.Response, bytes_max: int) -> bytes:
     if response.headers.get("content-encoding", "identity") != "identity":
         raise _no_answer("CompressedAnswer")
     body = bytearray()
     async for chunk in response.aiter_bytes():
         body += chunk
-        if len(body) > ANSWER_BYTES_MAX:
+        if len(body) > bytes_max:
             raise _no_answer("AnswerTooLarge")
     try:
         body.decode("utf-8")

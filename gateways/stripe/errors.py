@@ -126,6 +126,11 @@ class CallFailed(Exception):
         return maybe_text(self.error, "type") in {"invalid_request_error", "card_error"}
 
     @property
+    def rate_limited(self) -> bool:
+        """Whether Stripe asks us to slow down, and nothing else is wrong."""
+        return self.status == 429 or self.code == "rate_limit"
+
+    @property
     def misconfigured(self) -> bool:
         """Whether a person has to act: a key that is wrong or may not do this, or one idempotency key for two requests."""
         wrong_key = self.status in {401, 403}

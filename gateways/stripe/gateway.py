@@ -1,21 +1,16 @@
 """Stripe as the card processor: the port's methods, each under one deadline, each with one of the port's three answers."""
 
-import asyncio
 import re
-import traceback
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 import httpx2
-import structlog
 
 from domain.money import Money
 from domain.payments.gateway import (
     ChargeOrder,
     ChargeReport,
-    OutcomeUnknown,
     RefundOrder,
     RefundReport,
     RejectionKind,
@@ -27,12 +22,10 @@ from gateways.stripe.charges import Charges
 from gateways.stripe.client import Transport, open_client
 from gateways.stripe.errors import CallFailed
 from gateways.stripe.event_source import Events
+from gateways.stripe.outcome import one_outcome
 from gateways.stripe.refunds import Refunds
-from gateways.stripe.shapes import OddShape
 
 _ID = re.compile(r"[A-Za-z0-9_]{1,255}")
-
-_log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,26 +128,8 @@ class StripeGateway:
                 self._account_id = await self._events.account()
         return self._account_id
 
-    @asynccontextmanager
-    async def _one_outcome(self, act: str) -> AsyncIterator[None]:
-        """Let nothing out but RequestRejected and OutcomeUnknown, and the task's own cancellation."""
-        try:
-            async with asyncio.timeout(self._deadline_seconds):
-                yield
-        except (OutcomeUnknown, RequestRejected):
-            raise
-        except CallFailed as failed:
-            failed.raise_outcome()
-        except TimeoutError:
-            raise OutcomeUnknown(f"{act}: no answer within {self._deadline_seconds} s") from None
-        except OddShape as odd:
-            _log.error("processor_answer_odd", act=act, reason=str(odd))
-            raise OutcomeUnknown(f"{act}: {odd}") from odd
-        except Exception as error:  # noqa: BLE001  # Whatever the mistake is, money may have moved: it is no failure.
-            # The trace is of names and lines only: the error's text, or local variables, may quote what was sent.
-            trace = "".join(traceback.format_tb(error.__traceback__))
-            _log.error("processor_call_broken", act=act, error=type(error).__name__, trace=trace)
-            raise OutcomeUnknown(f"{act}: {type(error).__name__}") from None
+    def _one_outcome(self, act: str) -> AbstractAsyncContextManager[None]:
+        return one_outcome(act, deadline_seconds=self._deadline_seconds)
 
 
 def _refuse_malformed(payment_method_id: str) -> None:

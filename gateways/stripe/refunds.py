@@ -8,7 +8,7 @@ from domain.payments.gateway import RefundOrder, RefundReport
 from domain.payments.refund import RefundReason
 from gateways.stripe.calls import Answer, Calls
 from gateways.stripe.reports import REFUND_LABEL, TRANSACTION_LABEL, refund_report
-from gateways.stripe.shapes import Json, OddShape, mapping, text, truth
+from gateways.stripe.shapes import OddShape, listed, text, truth
 
 PAGE_SIZE = 100
 PAGES_MAX = 50
@@ -54,7 +54,7 @@ class Refunds:
         reports: list[RefundReport] = []
         for _ in range(PAGES_MAX):
             page = await self._page(charge_reference, after=reports[-1].reference if reports else None)
-            refunds = _listed(page.data)
+            refunds = listed(page.data)
             reports += [refund_report(refund) for refund in refunds]
             if not truth(page.data, "has_more"):
                 return reports
@@ -67,10 +67,3 @@ class Refunds:
         if after is not None:
             params["starting_after"] = after
         return await self._calls.send("refunds.list", lambda: self._refunds.list_async(params))
-
-
-def _listed(page: Json) -> list[Json]:
-    data = page.get("data")
-    if not isinstance(data, list):
-        raise OddShape("data is no list")
-    return [mapping(item, "an item of data") for item in data]

@@ -1,7 +1,8 @@
-"""Stripe's PaymentIntent, Refund and PaymentMethod, told in the words of the port.
+"""Stripe's PaymentIntent, Refund, PaymentMethod and BalanceTransaction, told in the words of the ports.
 
-Source of the fields: docs.stripe.com/api/payment_intents/object, .../refunds/object and .../payment_methods/object. A
-status that is unknown here counts as still being worked on: it is looked up again, and never taken for an outcome.
+Source of the fields: docs.stripe.com/api/payment_intents/object, .../refunds/object, .../payment_methods/object and
+.../balance_transactions/object, and of the types of the last docs.stripe.com/reports/balance-transaction-types. A status
+that is unknown here counts as still being worked on: it is looked up again, and never taken for an outcome.
 """
 
 from contextlib import suppress
@@ -15,6 +16,7 @@ from domain.money import Money
 from domain.payments.gateway import ChargeReport, ChargeStatus, RefundReport, RefundReportStatus
 from domain.payments.refund import RefundReason
 from domain.payments.transaction import Failure, NextAction, NextActionType, PaymentMethodSummary
+from domain.reconciliation.records import BalanceEntry, BalanceEntryKind
 from gateways.stripe.errors import failure_from
 from gateways.stripe.shapes import (
     Json,
@@ -24,6 +26,8 @@ from gateways.stripe.shapes import (
     maybe_reference,
     maybe_text,
     maybe_whole,
+    moment,
+    signed,
     text,
     truth,
     whole,
@@ -50,6 +54,14 @@ _REFUND_STATUSES = {
     "failed": RefundReportStatus.FAILED,
     # A refund canceled at Stripe gives the money back to the merchant's balance, as a failed one does.
     "canceled": RefundReportStatus.FAILED,
+}
+_BALANCE_ENTRY_KINDS = {
+    "charge": BalanceEntryKind.CHARGE,
+    "payment": BalanceEntryKind.CHARGE,
+    "refund": BalanceEntryKind.REFUND,
+    "payment_refund": BalanceEntryKind.REFUND,
+    "refund_failure": BalanceEntryKind.REFUND_FAILURE,
+    "payment_failure_refund": BalanceEntryKind.REFUND_FAILURE,
 }
 _REFUND_REASONS = {reason.value.lower(): reason for reason in RefundReason}
 
@@ -106,6 +118,31 @@ def refund_report(refund: Json) -> RefundReport:
 def payment_method_summary(method: Json) -> PaymentMethodSummary | None:
     """What may be shown of a PaymentMethod; None where it is no card. Raises OddShape."""
     return _card(mapping(method.get("card"), "card")) if text(method, "type") == "card" else None
+
+
+def balance_entry(entry: Json) -> BalanceEntry:
+    """What a BalanceTransaction says, its source being expanded. Raises OddShape."""
+    source = maybe_mapping(entry, "source") or {}
+    kind = _BALANCE_ENTRY_KINDS.get(text(entry, "type"), BalanceEntryKind.OTHER)
+    if maybe_text(source, "object") == "dispute":
+        # Its type, adjustment, is that of other corrections too.
+        kind = BalanceEntryKind.DISPUTE
+    return BalanceEntry(
+        reference=text(entry, "id"),
+        kind=kind,
+        money=Money(signed(entry, "amount"), _currency(entry)),
+        fee=signed(entry, "fee"),
+        net=signed(entry, "net"),
+        created_at=moment(entry, "created"),
+        source=_source(source, entry),
+    )
+
+
+def is_ours(found: Json) -> bool:
+    """Whether an object, or the source of a balance transaction, carries a label of ours, readable or not."""
+    labelled = maybe_mapping(found, "source") or found
+    metadata = maybe_mapping(labelled, "metadata") or {}
+    return TRANSACTION_LABEL in metadata or REFUND_LABEL in metadata
 
 
 def _currency(source: Json) -> Currency:
@@ -181,3 +218,31 @@ def _card(card: Json) -> PaymentMethodSummary:
 def _refund_failure(refund: Json, processor_status: str) -> Failure:
     code = maybe_text(refund, "failure_reason") or processor_status
     return Failure(code=code, message=f"The processor could not refund: {code.replace('_', ' ')}.")
+
+
+def _source(source: Json, entry: Json) -> ChargeReport | RefundReport | None:
+    match maybe_text(source, "object"):
+        case "charge":
+            return _captured_charge(source, entry)
+        case "refund":
+            return refund_report(source)
+        case _:
+            return None
+
+
+def _captured_charge(charge: Json, entry: Json) -> ChargeReport:
+    """A Charge that moved money, told as its PaymentIntent would be. Stripe copies the metadata of one to the other."""
+    reference = maybe_reference(charge, "payment_intent") or text(charge, "id")
+    fee = signed(entry, "fee")
+    if fee < 0:
+        raise OddShape("the fee of a charge is negative")
+    return ChargeReport(
+        reference=reference,
+        status=ChargeStatus.SUCCEEDED,
+        processor_status=text(charge, "status"),
+        money=Money(whole(charge, "amount"), _currency(charge)),
+        captured=whole(charge, "amount_captured"),
+        live=truth(charge, "livemode"),
+        transaction_id=_transaction_id(charge),
+        fee=Money(fee, _currency(entry)),
+    )

@@ -1,6 +1,7 @@
 """Reading JSON whose shape another party decides: every access says what it expects, and fails in one way."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import TypeAlias
 
 Json: TypeAlias = Mapping[str, object]
@@ -28,6 +29,14 @@ def whole(source: Json, name: str) -> int:
     """A field that must be a whole number of at least zero. Raises OddShape."""
     value = maybe_whole(source, name)
     if value is None:
+        raise OddShape(f"{name} is no whole number")
+    return value
+
+
+def signed(source: Json, name: str) -> int:
+    """A field that must be a whole number, below zero too. Raises OddShape."""
+    value = source.get(name)
+    if not isinstance(value, int) or isinstance(value, bool):
         raise OddShape(f"{name} is no whole number")
     return value
 
@@ -64,3 +73,19 @@ def maybe_reference(source: Json, name: str) -> str | None:
     """The id of another object, whether Stripe sent the id or the expanded object; None where there is neither."""
     expanded = maybe_mapping(source, name)
     return maybe_text(source, name) if expanded is None else maybe_text(expanded, "id")
+
+
+def moment(source: Json, name: str) -> datetime:
+    """A field that must be a point in time, in seconds since 1970. Raises OddShape."""
+    try:
+        return datetime.fromtimestamp(whole(source, name), UTC)
+    except (ValueError, OverflowError, OSError):
+        raise OddShape(f"{name} is no point in time") from None
+
+
+def listed(page: Json) -> list[Json]:
+    """The objects of one page of a list. Raises OddShape."""
+    data = page.get("data")
+    if not isinstance(data, list):
+        raise OddShape("data is no list")
+    return [mapping(item, "an item of data") for item in data]

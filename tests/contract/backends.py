@@ -16,10 +16,14 @@ import orjson
 import pytest
 import uvicorn
 
+from app.time_and_ids import SystemClock
 from domain.payments.gateway import ChargeReport, PaymentGateway
+from domain.reconciliation.records import ProcessorRecords
 from gateways.stripe.gateway import StripeConfig, StripeGateway
+from gateways.stripe.records import StripeRecords
 from sandbox.server import SandboxConfig, create_app
 from tests.support.fake_gateway import FakeGateway
+from tests.support.fake_records import FakeRecords
 
 
 class Capability(StrEnum):
@@ -32,6 +36,7 @@ class Capability(StrEnum):
     ERROR_CODES = "says which kind of error it is"
     FEES = "charges fees, and tells them at once"
     IDEMPOTENCY = "does a call with the same key once"
+    LISTS = "lists what was made in a span of time"
     NOT_A_CARD = "has a payment method that is no card"
     PARTIAL_CAPTURE = "tells what was captured of a larger authorization"
     REFUND_LIMITS = "refuses to refund more than was captured"
@@ -58,6 +63,7 @@ class Backend:
     """A processor under test. `lacks` gives the reason for each thing that it cannot do."""
 
     gateway: PaymentGateway
+    records: ProcessorRecords
     lacks: Mapping[Capability, str]
     methods: Methods
     authenticate: Callable[[ChargeReport, bool], Awaitable[None]] | None = None
@@ -87,6 +93,7 @@ LACKS: Mapping[str, Mapping[Capability, str]] = {
         Capability.ERROR_CODES: _UNTYPED_ERRORS,
         Capability.FEES: "localstripe has no fees",
         Capability.IDEMPOTENCY: "localstripe ignores the header",
+        Capability.LISTS: "localstripe takes no times, and numbers its pages in a way of its own",
         Capability.NOT_A_CARD: "localstripe has no name for one",
         Capability.PARTIAL_CAPTURE: "localstripe books the rest as a refund",
         Capability.REFUND_LIMITS: "localstripe refunds without limit",
@@ -103,13 +110,14 @@ LACKS: Mapping[str, Mapping[Capability, str]] = {
 
 @asynccontextmanager
 async def _fake() -> AsyncIterator[Backend]:
-    gateway = FakeGateway()
+    gateway = FakeGateway(now=SystemClock().now)
 
     async def authenticate(report: ChargeReport, succeed: bool) -> None:
         gateway.authenticate(report.reference, success=succeed)
 
     methods = Methods(no_card="pm_fake_bank_account")
-    yield Backend(gateway=gateway, lacks=LACKS["fake"], methods=methods, authenticate=authenticate)
+    records = FakeRecords(gateway)
+    yield Backend(gateway=gateway, records=records, lacks=LACKS["fake"], methods=methods, authenticate=authenticate)
 
 
 class _Server(uvicorn.Server):
@@ -128,7 +136,8 @@ async def _sandbox() -> AsyncIterator[Backend]:
         server = _Server(uvicorn.Config(create_app(config), log_level="warning", timeout_graceful_shutdown=1))
         serving = asyncio.ensure_future(server.serve(sockets=[listener]))
         base = f"http://127.0.0.1:{port}"
-        gateway = StripeGateway(StripeConfig(secret_key=config.api_keys[0], api_base=base))
+        stripe_config = StripeConfig(secret_key=config.api_keys[0], api_base=base)
+        gateway, records = StripeGateway(stripe_config), StripeRecords(stripe_config)
         async with httpx2.AsyncClient(base_url=base) as browser:
 
             async def authenticate(report: ChargeReport, succeed: bool) -> None:
@@ -138,8 +147,15 @@ async def _sandbox() -> AsyncIterator[Backend]:
                 answer = {"token": token[1], "outcome": "complete" if succeed else "fail"}
                 assert (await browser.post(f"/3ds/{report.reference}", data=answer)).status_code < 400
 
-            yield Backend(gateway=gateway, lacks=LACKS["sandbox"], methods=Methods(), authenticate=authenticate)
+            yield Backend(
+                gateway=gateway,
+                records=records,
+                lacks=LACKS["sandbox"],
+                methods=Methods(),
+                authenticate=authenticate,
+            )
         await gateway.close()
+        await records.close()
         server.should_exit = True
         await serving
 
@@ -175,7 +191,7 @@ async def _localstripe() -> AsyncIterator[Backend]:
         )
     try:
         config = StripeConfig(secret_key="sk_test_localstripe", api_base=base)
-        gateway = StripeGateway(config, transport=_WithAmountReceived())
+        gateway, records = StripeGateway(config, transport=_WithAmountReceived()), StripeRecords(config)
         headers = {"Authorization": f"Bearer {config.secret_key}"}
         async with httpx2.AsyncClient(base_url=base, headers=headers, timeout=30) as client:
 
@@ -189,8 +205,15 @@ async def _localstripe() -> AsyncIterator[Backend]:
             form = {"type": "card", **{f"card[{name}]": value for name, value in card.items()}}
             created = await client.post("/v1/payment_methods", data=form)
             methods = Methods(declined="pm_card_chargeCustomerFail", authentication=created.json()["id"])
-            yield Backend(gateway=gateway, lacks=LACKS["localstripe"], methods=methods, authenticate=authenticate)
+            yield Backend(
+                gateway=gateway,
+                records=records,
+                lacks=LACKS["localstripe"],
+                methods=methods,
+                authenticate=authenticate,
+            )
         await gateway.close()
+        await records.close()
     finally:
         process.terminate()
         await process.wait()
@@ -203,9 +226,11 @@ async def _stripe() -> AsyncIterator[Backend]:
         pytest.skip("STRIPE_TEST_SECRET_KEY is not set")
     if not key.startswith("sk_test_"):
         pytest.fail("STRIPE_TEST_SECRET_KEY must be a key of Stripe's test mode (sk_test_...)", pytrace=False)
-    gateway = StripeGateway(StripeConfig(secret_key=key, deadline_seconds=60.0))
-    yield Backend(gateway=gateway, lacks=LACKS["stripe"], methods=Methods())
+    config = StripeConfig(secret_key=key, deadline_seconds=60.0)
+    gateway, records = StripeGateway(config), StripeRecords(config)
+    yield Backend(gateway=gateway, records=records, lacks=LACKS["stripe"], methods=Methods())
     await gateway.close()
+    await records.close()
 
 
 def _listening() -> socket.socket:

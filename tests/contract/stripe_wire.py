@@ -16,6 +16,7 @@ from domain.payments.gateway import ChargeOrder, RefundOrder
 from domain.payments.refund import RefundReason
 from domain.payments.transaction import CaptureMethod
 from gateways.stripe.gateway import StripeConfig, StripeGateway
+from gateways.stripe.records import StripeRecords
 
 Body: TypeAlias = dict[str, object]
 Reply: TypeAlias = "httpx2.Response | Exception | Callable[[httpx2.Request], Awaitable[httpx2.Response]]"
@@ -66,6 +67,11 @@ class Wire:
 def gateway_over(wire: Wire, *, deadline_seconds: float = 30.0) -> StripeGateway:
     config = StripeConfig(secret_key=SECRET_KEY, deadline_seconds=deadline_seconds)
     return StripeGateway(config, transport=wire.transport)
+
+
+def records_over(wire: Wire, *, deadline_seconds: float = 30.0) -> StripeRecords:
+    config = StripeConfig(secret_key=SECRET_KEY, deadline_seconds=deadline_seconds)
+    return StripeRecords(config, transport=wire.transport, first_pause_seconds=0)
 
 
 def order(**changes: object) -> ChargeOrder:

@@ -6,7 +6,8 @@ the endpoints used here, each parameter that has a short schema. The licence sta
 
 import json
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import parse_qsl
 
@@ -18,7 +19,9 @@ from domain.currencies import Currency
 from domain.money import Money
 from domain.payments.refund import RefundReason
 from domain.payments.transaction import CaptureMethod
+from domain.reconciliation.records import Window
 from gateways.stripe.gateway import StripeGateway
+from gateways.stripe.records import StripeRecords
 from tests.contract.stripe_wire import (
     CARD,
     TEN_EUROS,
@@ -29,6 +32,7 @@ from tests.contract.stripe_wire import (
     intent,
     ok,
     order,
+    records_over,
     refund,
     refund_order,
 )
@@ -157,6 +161,36 @@ async def test_the_parameters_are_stripes(act: Act, answer: Body, endpoint: str,
     assert wire.keys == (["k"] if verb == "POST" else [None])
 
 
+HOUR = Window(datetime(2026, 11, 20, 12, tzinfo=UTC), datetime(2026, 11, 20, 13, tzinfo=UTC))
+LISTED = {"limit": "100", "created[gte]": "1795176000", "created[lt]": "1795179600"}
+
+READS: dict[str, tuple[Callable[[StripeRecords], AsyncIterator[object]], str, dict[str, str]]] = {
+    "charges": (
+        lambda records: records.charges(HOUR),
+        "/v1/payment_intents",
+        {**LISTED, "expand[0]": "data.latest_charge.balance_transaction"},
+    ),
+    "refunds": (lambda records: records.refunds(HOUR), "/v1/refunds", LISTED),
+    "balance entries": (
+        lambda records: records.balance_entries(HOUR),
+        "/v1/balance_transactions",
+        {**LISTED, "expand[0]": "data.source"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("read", "path", "expected"), READS.values(), ids=READS.keys())
+async def test_the_parameters_of_lists_are_stripes(
+    read: Callable[[StripeRecords], AsyncIterator[object]], path: str, expected: dict[str, str]
+) -> None:
+    wire = Wire(ok(LIST))
+    assert [found async for found in read(records_over(wire))] == []
+    [request] = wire.requests
+    assert wire.paths == [f"GET {path}"]
+    assert wire.form() == expected
+    jsonschema.validate(_nested(request), PARAMETERS[f"GET {path}"])
+
+
 def test_the_published_parameters_refuse_what_stripe_refuses() -> None:
     """The oracle itself: it knows its parameters, and no others."""
     with pytest.raises(jsonschema.ValidationError):
@@ -165,12 +199,15 @@ def test_the_published_parameters_refuse_what_stripe_refuses() -> None:
         jsonschema.validate({"currency": "eur"}, PARAMETERS["POST /v1/payment_intents"])
 
 
+_NUMBERS = frozenset({"amount", "amount_to_capture", "limit", "created[gte]", "created[lt]"})
+
+
 def _nested(request: httpx2.Request) -> dict[str, object]:
     """The parameters as the JSON that the schemas speak of: `a[b]` is an object, `a[0]` a list, digits are numbers."""
     nested: dict[str, object] = {}
     lists: dict[str, list[object]] = {}
     for name, text in parse_qsl(request.content.decode() or request.url.query.decode(), keep_blank_values=True):
-        value: object = int(text) if name in {"amount", "amount_to_capture", "limit"} else text
+        value: object = int(text) if name in _NUMBERS else text
         outer, _, inner = name.rstrip("]").partition("[")
         if not inner:
             nested[outer] = value

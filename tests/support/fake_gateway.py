@@ -7,6 +7,7 @@ import asyncio
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import TypeVar
 
 from domain.money import Money
@@ -22,6 +23,8 @@ from domain.payments.gateway import (
     RequestRejected,
 )
 from domain.payments.transaction import CaptureMethod, Failure, NextAction, NextActionType, PaymentMethodSummary
+from domain.reconciliation.records import BalanceEntryKind
+from tests.support.clock import START
 
 _Report = TypeVar("_Report", ChargeReport, RefundReport)
 
@@ -104,11 +107,34 @@ class _Charge:
     method: FakeMethod
 
 
-class FakeGateway:
-    """The processor. `calls` holds every call in order; `charges` and `refunds` say what is really there."""
+@dataclass(frozen=True, slots=True)
+class Booked:
+    """A movement of money at the processor, in minor units of its charge's currency."""
 
-    def __init__(self, *, methods: Mapping[str, FakeMethod] = METHODS, live: bool = False) -> None:
+    kind: BalanceEntryKind
+    source: str
+    minor_units: int
+    fee: int
+    at: datetime
+
+
+class FakeGateway:
+    """The processor. `calls` holds every call in order; `charges` and `refunds` say what is really there.
+
+    `made_at` and `booked` are what tests/support/fake_records.py makes lists of; `now` is the processor's clock.
+    """
+
+    def __init__(
+        self,
+        *,
+        methods: Mapping[str, FakeMethod] = METHODS,
+        live: bool = False,
+        now: Callable[[], datetime] = lambda: START,
+    ) -> None:
         self.calls: list[Call] = []
+        self.made_at: dict[str, datetime] = {}
+        self.booked: list[Booked] = []
+        self._now = now
         self._methods = methods
         self._live = live
         self._charges: dict[str, _Charge] = {}
@@ -158,6 +184,9 @@ class FakeGateway:
 
     def settle_refund(self, reference: str, status: RefundReportStatus, failure: Failure | None = None) -> RefundReport:
         """A refund changes: one that had succeeded may still fail."""
+        before = self._refunds[reference]
+        if status is RefundReportStatus.FAILED and before.status is not status:
+            self._book(BalanceEntryKind.REFUND_FAILURE, reference, before.money.minor_units)
         self._refunds[reference] = replace(self._refunds[reference], status=status, failure=failure)
         return self._refunds[reference]
 
@@ -295,6 +324,7 @@ class FakeGateway:
             payment_method=method.summary,
         )
         self._charges[report.reference] = _Charge(order, report, method)
+        self.made_at[report.reference] = self._now()
         return report
 
     def _confirm(self, charge: _Charge, return_url: str | None) -> ChargeReport:
@@ -316,7 +346,9 @@ class FakeGateway:
         return self._settle(charge, charge.order.money.minor_units)
 
     def _settle(self, charge: _Charge, minor_units: int) -> ChargeReport:
-        charge.report = replace(charge.report, captured=minor_units, fee=_fee(charge.order.money, minor_units))
+        fee = _fee(charge.order.money, minor_units)
+        charge.report = replace(charge.report, captured=minor_units, fee=fee)
+        self._book(BalanceEntryKind.CHARGE, charge.report.reference, minor_units, fee.minor_units)
         return self._become(charge, ChargeStatus.SUCCEEDED)
 
     def _capture(self, charge: _Charge, money: Money) -> ChargeReport:
@@ -370,7 +402,12 @@ class FakeGateway:
             refund_id=order.refund_id,
         )
         self._refunds[report.reference] = report
+        self.made_at[report.reference] = self._now()
+        self._book(BalanceEntryKind.REFUND, report.reference, -order.money.minor_units)
         return report
+
+    def _book(self, kind: BalanceEntryKind, source: str, minor_units: int, fee: int = 0) -> None:
+        self.booked.append(Booked(kind, source, minor_units, fee, self._now()))
 
 
 def _rejected(kind: RejectionKind, code: str) -> RequestRejected:

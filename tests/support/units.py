@@ -73,6 +73,7 @@ class GatewayOutsideUnits(FakeGateway):
         reference = f"ch_foreign_{len(self._charges)}"
         report = replace(known.report, reference=reference, transaction_id=None)
         self._charges[reference] = replace(known, report=report)
+        self.made_at[reference] = self._now()
         return reference
 
     def add_refund(self, report: RefundReport) -> None:

@@ -1,0 +1,183 @@
+"""Stripe's lists for reconciliation: PaymentIntents, refunds and balance transactions, page by page, newest first.
+
+Source: docs.stripe.com/api/pagination, docs.stripe.com/api/balance_transactions/object and
+docs.stripe.com/reports/balance-transaction-types.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+from typing import Final, TypeAlias, TypeVar
+
+import httpx2
+import structlog
+from stripe.params import (
+    BalanceTransactionListParams,
+    PaymentIntentListParams,
+    RefundListParams,
+    RefundListParamsCreated,
+)
+
+from domain.payments.gateway import ChargeReport, OutcomeUnknown, RefundReport
+from domain.reconciliation.records import BalanceEntry, Dated, Window
+from gateways.stripe.calls import Calls
+from gateways.stripe.client import Transport, open_client
+from gateways.stripe.errors import CallFailed
+from gateways.stripe.gateway import StripeConfig
+from gateways.stripe.outcome import one_outcome
+from gateways.stripe.reports import balance_entry, charge_report, is_ours, refund_report
+from gateways.stripe.shapes import Json, OddShape, listed, moment, text, truth
+
+PAGE_SIZE = 100
+PAGE_BYTES_MAX = 16 * 1024 * 1024
+"""The largest page that is read. A hundred PaymentIntents with their charges are about 1 MB; metadata may make it 6."""
+
+# Reading everything must not take the connections that payments need.
+_LIMITS = httpx2.Limits(max_connections=4, max_keepalive_connections=2)
+
+_FIRST_PAUSE_SECONDS: Final = 1.0
+_LONGEST_PAUSE_SECONDS: Final = 30.0
+_RATE_LIMIT_PAUSES_MAX: Final = 20
+"""How often a page waits for a rate limit to pass: about nine minutes in all."""
+
+R = TypeVar("R")
+
+_log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+
+_Ask: TypeAlias = Callable[[str | None], Awaitable[object]]
+"""Asks for the page that comes after an id, or for the first one."""
+
+
+class StripeRecords:
+    """The port ProcessorRecords over Stripe's API, with connections of its own. Close it when the program ends.
+
+    The configuration's deadline is each page's, not the whole list's. `transport` replaces the network;
+    `first_pause_seconds` is how long the first wait for a rate limit is. A program leaves both out.
+    """
+
+    def __init__(
+        self,
+        config: StripeConfig,
+        *,
+        transport: httpx2.AsyncBaseTransport | None = None,
+        first_pause_seconds: float = _FIRST_PAUSE_SECONDS,
+    ) -> None:
+        self._deadline_seconds = config.deadline_seconds
+        self._first_pause_seconds = first_pause_seconds
+        self._transport = Transport(limits=_LIMITS, transport=transport, answer_bytes_max=PAGE_BYTES_MAX)
+        client = open_client(
+            secret_key=config.secret_key, api_base=config.api_base.rstrip("/"), transport=self._transport
+        )
+        self._intents = client.v1.payment_intents
+        self._refunds = client.v1.refunds
+        self._balance_transactions = client.v1.balance_transactions
+        self._calls = Calls()
+
+    async def close(self) -> None:
+        """Close the connections to Stripe."""
+        await self._transport.close_async()
+
+    async def charges(self, window: Window) -> AsyncIterator[Dated[ChargeReport]]:
+        created = _created(window)
+
+        def ask(after: str | None) -> Awaitable[object]:
+            params: PaymentIntentListParams = {
+                "limit": PAGE_SIZE,
+                "created": created,
+                "expand": ["data.latest_charge.balance_transaction"],
+            }
+            if after is not None:
+                params["starting_after"] = after
+            return self._intents.list_async(params)
+
+        async for intent in self._objects("payment_intents.list", ask):
+            report = _read(intent, lambda found: Dated(charge_report(found), moment(found, "created")))
+            if report is not None:
+                yield report
+
+    async def refunds(self, window: Window) -> AsyncIterator[Dated[RefundReport]]:
+        created = _created(window)
+
+        def ask(after: str | None) -> Awaitable[object]:
+            params: RefundListParams = {"limit": PAGE_SIZE, "created": created}
+            if after is not None:
+                params["starting_after"] = after
+            return self._refunds.list_async(params)
+
+        async for refund in self._objects("refunds.list", ask):
+            report = _read(refund, lambda found: Dated(refund_report(found), moment(found, "created")))
+            if report is not None:
+                yield report
+
+    async def balance_entries(self, window: Window) -> AsyncIterator[BalanceEntry]:
+        created = _created(window)
+
+        def ask(after: str | None) -> Awaitable[object]:
+            params: BalanceTransactionListParams = {"limit": PAGE_SIZE, "created": created, "expand": ["data.source"]}
+            if after is not None:
+                params["starting_after"] = after
+            return self._balance_transactions.list_async(params)
+
+        async for entry in self._objects("balance_transactions.list", ask):
+            read = _read(entry, balance_entry)
+            if read is not None:
+                yield read
+
+    async def _objects(self, endpoint: str, ask: _Ask) -> AsyncIterator[Json]:
+        """Every object of a list, in the list's order. Raises OutcomeUnknown."""
+        last: str | None = None
+        followed: set[str] = set()
+        while True:
+            async with one_outcome(endpoint, deadline_seconds=None):
+                page = await self._page(endpoint, partial(ask, last))
+                objects = listed(page)
+                more = truth(page, "has_more")
+                if more:
+                    last = text(objects[-1], "id") if objects else None
+                    if last is None or last in followed:
+                        raise OddShape("the list says that there is more, and does not go on")
+                    followed.add(last)
+            for found in objects:
+                yield found
+            if not more:
+                return
+
+    async def _page(self, endpoint: str, request: Callable[[], Awaitable[object]]) -> Json:
+        """One page, within one deadline for each try. A rate limit is waited for: nothing here is urgent."""
+        pause = self._first_pause_seconds
+        for _ in range(_RATE_LIMIT_PAUSES_MAX):
+            try:
+                return await self._try(endpoint, request)
+            except CallFailed as failed:
+                if not failed.rate_limited:
+                    raise
+            _log.warning("processor_rate_limit", endpoint=endpoint, pause_seconds=pause)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+        return await self._try(endpoint, request)
+
+    async def _try(self, endpoint: str, request: Callable[[], Awaitable[object]]) -> Json:
+        try:
+            async with asyncio.timeout(self._deadline_seconds):
+                return (await self._calls.send(endpoint, request)).data
+        except TimeoutError:
+            raise OutcomeUnknown(f"{endpoint}: no answer within {self._deadline_seconds} s") from None
+
+
+def _created(window: Window) -> RefundListParamsCreated:
+    return {"gte": int(window.start.timestamp()), "lt": int(window.end.timestamp())}
+
+
+def _read(found: Json, read: Callable[[Json], R]) -> R | None:
+    """What an object says; None for one that cannot be read and is none of ours. Raises OutcomeUnknown for one of ours.
+
+    Others may use the account in ways that are unknown here, and must not keep us from looking at our own.
+    """
+    try:
+        return read(found)
+    except OddShape as odd:
+        if is_ours(found):
+            raise OutcomeUnknown(f"an object of the list cannot be read: {odd}") from odd
+        _log.warning("processor_record_skipped", reason=str(odd))
+        return None
