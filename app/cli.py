@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from app.audit_commands import audit_app
+from app.commands import CommandFailed, database_settings
 from domain.access import Role
 from domain.errors import FlorinError
 
@@ -28,10 +30,7 @@ app = typer.Typer(
 )
 users_app = typer.Typer(help="Users.", no_args_is_help=True)
 app.add_typer(users_app, name="users")
-
-
-class CommandFailed(Exception):
-    """A command cannot go on; the message is for the person who typed it."""
+app.add_typer(audit_app, name="audit")
 
 
 @app.command()
@@ -80,17 +79,11 @@ def worker() -> None:
 @app.command()
 def migrate() -> None:
     """Bring the database's schema up to date. Safe to run from several places at once."""
-    from app.log_lines import configure_logging  # noqa: PLC0415  as above
-    from app.settings import InvalidSettings, load_database_settings  # noqa: PLC0415  as above
     from persistence.engine import open_engine  # noqa: PLC0415  as above
     from persistence.schema import current_revision  # noqa: PLC0415  as above
     from persistence.schema import migrate as bring_to_head  # noqa: PLC0415  as above
 
-    try:
-        settings = load_database_settings()
-    except InvalidSettings as error:
-        raise CommandFailed(str(error)) from error
-    configure_logging(settings.log_format, "INFO")
+    settings = database_settings()
 
     async def go() -> str | None:
         engine = open_engine(settings.database())

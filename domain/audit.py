@@ -39,10 +39,13 @@ class Origin(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEntry:
-    """An entry as stored; `actor_id` is None for the processor and the system."""
+    """An entry as stored.
+
+    `transaction_id` is None for what concerns no transaction, `actor_id` for the processor and the system.
+    """
 
     id: AuditEntryId
-    transaction_id: TransactionId
+    transaction_id: TransactionId | None
     action: AuditAction
     actor_kind: ActorKind
     actor_id: UserId | None

@@ -32,7 +32,7 @@ class SqlAudit:
 def audit_entry_of(row: RowMapping) -> AuditEntry:
     return AuditEntry(
         id=AuditEntryId(row["id"]),
-        transaction_id=TransactionId(row["transaction_id"]),
+        transaction_id=None if row["transaction_id"] is None else TransactionId(row["transaction_id"]),
         action=AuditAction(row["action"]),
         actor_kind=ActorKind(row["actor_kind"]),
         actor_id=None if row["actor_id"] is None else UserId(row["actor_id"]),

@@ -1,6 +1,6 @@
 """The tables. Constraints that guard money stand in the database itself, so that no code path can get around them."""
 
-from persistence.tables.audit import audit_entries
+from persistence.tables.audit import audit_entries, audit_heads, audit_links
 from persistence.tables.base import metadata
 from persistence.tables.identity import users
 from persistence.tables.messaging import webhook_events
@@ -10,6 +10,8 @@ from persistence.tables.worker import sweeps
 __all__ = [
     "attempts",
     "audit_entries",
+    "audit_heads",
+    "audit_links",
     "idempotency_keys",
     "metadata",
     "refunds",

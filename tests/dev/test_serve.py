@@ -1,7 +1,6 @@
 """`florin serve` and `florin migrate` as processes: what they say when something is missing, and when all is well."""
 
 import base64
-import os
 import secrets
 import subprocess
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -11,7 +10,7 @@ import httpx2
 import pytest
 
 from app.processes.ports import free_port
-from tests.support.development import FLORIN
+from tests.support.commands import FLORIN, clean, florin
 from tests.support.postgres import another_database
 from tests.support.waiting import until
 
@@ -80,14 +79,3 @@ def serving(environment: Mapping[str, str], port: int) -> Iterator[subprocess.Po
             yield server
         finally:
             server.kill()
-
-
-def florin(command: str, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [FLORIN, command], env=clean(environment), capture_output=True, text=True, timeout=120, check=False
-    )
-
-
-def clean(environment: Mapping[str, str]) -> dict[str, str]:
-    """These settings and no others, whatever the shell that runs the tests has set."""
-    return {"PATH": os.defpath, **environment}

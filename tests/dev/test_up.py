@@ -12,7 +12,8 @@ import httpx2
 import pytest
 
 from app.demo import PAYMENTS, seed
-from tests.support.development import FLORIN, Development
+from tests.support.commands import FLORIN
+from tests.support.development import Development
 
 pytestmark = pytest.mark.xdist_group("florin_dev")
 

@@ -77,7 +77,6 @@ async def test_a_transaction_begins_as_pending(
         ("attempts", "state = 'MAYBE'", "ck_attempts_state"),
         ("attempts", "refund_id = NULL", "ck_attempts_refund_id"),
         ("attempts", "kind = 'VOID'", "ck_attempts_refund_id"),
-        ("audit_entries", "actor_kind = 'GHOST'", "ck_audit_entries_actor_kind"),
         ("users", "role = 'ROOT'", "ck_users_role"),
         ("webhook_events", "state = 'LOST'", "ck_webhook_events_state"),
     ],
@@ -104,6 +103,27 @@ async def test_every_check_refuses_what_it_is_there_for(
         async with engine.begin() as connection:
             await connection.execute(text(f"UPDATE {table} SET {change}"))  # noqa: S608  the test's own text
     assert constraint in str(caught.value.orig)
+
+
+@pytest.mark.parametrize(
+    ("action", "actor_kind", "constraint"),
+    [
+        ("paid", "GHOST", "ck_audit_entries_actor_kind"),
+        ("two\nlines", "SYSTEM", "ck_audit_entries_action"),
+        ("", "SYSTEM", "ck_audit_entries_action"),
+    ],
+)
+async def test_the_checks_of_the_audit_log_refuse_what_they_are_there_for(
+    engine: AsyncEngine, action: str, actor_kind: str, constraint: str
+) -> None:
+    insert = (
+        "INSERT INTO audit_entries (id, action, actor_kind, details, at)"
+        " VALUES (gen_random_uuid(), :action, :actor_kind, '{}', now()) RETURNING 1"
+    )
+    with pytest.raises(exc.IntegrityError) as caught:
+        await rows(engine, insert, action=action, actor_kind=actor_kind)
+    assert constraint in str(caught.value.orig)
+    assert await rows(engine, "SELECT 1 FROM audit_entries UNION ALL SELECT 1 FROM audit_links") == []
 
 
 async def test_two_transactions_cannot_share_a_charge(units: SqlUnitsOfWork) -> None:

@@ -2,11 +2,14 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from sqlalchemy import text
+from alembic import command
+from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from domain.audit_chain import verify
+from persistence.audit_chain import SqlAuditChains
 from persistence.engine import DatabaseConfig, open_engine
-from persistence.schema import _MIGRATION_LOCK, current_revision, head_revision, migrate, pending_changes
+from persistence.schema import _MIGRATION_LOCK, _config, current_revision, head_revision, migrate, pending_changes
 from tests.support.database import patient_config, rows
 from tests.support.postgres import another_database
 from tests.support.waiting import until
@@ -90,3 +93,41 @@ async def test_a_table_that_is_changed_by_hand_is_noticed(fresh: AsyncEngine) ->
     async with fresh.begin() as connection:
         await connection.execute(text("ALTER TABLE transactions DROP CONSTRAINT uq_transactions_processor_reference"))
     assert await pending_changes(fresh) != []
+
+
+async def test_audit_entries_that_are_there_already_are_chained(fresh: AsyncEngine) -> None:
+    await upgrade(fresh, "0003")
+    await rows(
+        fresh,
+        "WITH payer AS (INSERT INTO users VALUES (gen_random_uuid(), 'a@example.test', 'A', 'CUSTOMER', now()) RETURNING id),"
+        " paid AS (INSERT INTO transactions (id, user_id, status, amount, currency, captured, refunded, refund_reserved,"
+        "  disputed, capture_method, payment_method_id, metadata, processor, version, created_at, updated_at)"
+        "  SELECT gen_random_uuid(), id, 'PENDING', 1, 'USD', 0, 0, 0, 0, 'AUTOMATIC', 'pm', '{}', 'stripe', 1, now(), now()"
+        "  FROM payer RETURNING id)"
+        " INSERT INTO audit_entries (id, transaction_id, action, actor_kind, details, at)"
+        " SELECT gen_random_uuid(), id, 'transaction.created', 'SYSTEM', jsonb_build_object('n', n), now()"
+        " FROM paid, generate_series(1, 100) AS n RETURNING 1",
+    )
+    await migrate(fresh)
+    verdict = await verify(SqlAuditChains(fresh), {})
+    assert (verdict.breaches, verdict.entries) == ([], 100)
+    assert {head.length for head in verdict.heads} == {6, 7}
+    # The next one goes where they end.
+    insert = (
+        "INSERT INTO audit_entries (id, action, actor_kind, details, at)"
+        " VALUES (gen_random_uuid(), 'later', 'SYSTEM', '{}', now()) RETURNING 1"
+    )
+    await rows(fresh, insert)
+    verdict = await verify(SqlAuditChains(fresh), {})
+    assert (verdict.breaches, verdict.entries) == ([], 101)
+
+
+async def upgrade(engine: AsyncEngine, revision: str) -> None:
+    """Bring a database to a revision before the newest."""
+
+    def go(connection: Connection) -> None:
+        command.upgrade(_config(connection), revision)
+        connection.commit()
+
+    async with engine.connect() as connection:
+        await connection.run_sync(go)

@@ -6,7 +6,6 @@ import secrets
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,9 +16,9 @@ import httpx2
 import pytest
 
 from tests.app.processes_seen import wait_until_ended
+from tests.support.commands import FLORIN
 from tests.support.postgres import throwaway_folder
 
-FLORIN = str(Path(sys.executable).with_name("florin"))
 # Started on a machine that is busy with other tests, all of it may take many times as long as it does alone.
 _SECONDS_MAX = 120.0
 _PROGRAMS = {

@@ -1,0 +1,23 @@
+"""What the commands of the command line have in common."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from app.settings import DatabaseSettings
+
+
+class CommandFailed(Exception):
+    """A command cannot go on; the message is for the person who typed it."""
+
+
+def database_settings() -> "DatabaseSettings":
+    """The settings of a command that touches the database alone, and its log as they say. Raises CommandFailed."""
+    from app.log_lines import configure_logging  # noqa: PLC0415  slow to load, and most commands do without
+    from app.settings import InvalidSettings, load_database_settings  # noqa: PLC0415  as above
+
+    try:
+        settings = load_database_settings()
+    except InvalidSettings as error:
+        raise CommandFailed(str(error)) from error
+    configure_logging(settings.log_format, "INFO")
+    return settings
