@@ -81,3 +81,29 @@ def no_such(kind: str, object_id: str, param: str, status: int = 404) -> ApiErro
 
 def unexpected_state(message: str, payment_intent: Json) -> ApiError:
     return ApiError(400, message, code="payment_intent_unexpected_state", details={"payment_intent": payment_intent})
+
+
+def unknown_error() -> ApiError:
+    return ApiError(500, "An unknown error occurred", kind="api_error")
+
+
+def rate_limited() -> ApiError:
+    """https://docs.stripe.com/rate-limits. Nothing is stored, so that the same key may come again."""
+    return ApiError(
+        429,
+        "Request rate limit exceeded. Learn more about rate limits here https://stripe.com/docs/rate-limits.",
+        code="rate_limit",
+        stored=False,
+    )
+
+
+def lock_timeout() -> ApiError:
+    """https://docs.stripe.com/rate-limits#object-lock-timeouts. A 429, too; Stripe's libraries repeat it with the same key."""
+    return ApiError(
+        429,
+        "This object cannot be accessed right now because another API request or Stripe process is currently accessing "
+        "it. If you see this error intermittently, retry the request. If you see this error frequently and are making "
+        "multiple concurrent requests to a single object, make your requests serially or at a lower rate.",
+        code="lock_timeout",
+        stored=False,
+    )

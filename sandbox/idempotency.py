@@ -57,7 +57,7 @@ class IdempotencyKeys:
         Raises ApiError 409 while the key is executing, and 400 if it was used for another request.
         """
         if (request.scope, request.key) in self._executing:
-            raise _in_use(request.key)
+            raise in_use(request.key)
         row = self._store.connection.execute(
             "SELECT path, fingerprint, status, body, request_id FROM answers "
             "WHERE scope = ? AND key = ? AND created > ?",
@@ -99,7 +99,7 @@ class IdempotencyKeys:
         )
 
 
-def _in_use(key: str) -> ApiError:
+def in_use(key: str) -> ApiError:
     return ApiError(
         409,
         "There is currently another in-progress request using this Idempotent Key (that probably means you submitted "

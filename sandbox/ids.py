@@ -13,6 +13,7 @@ _PREFIXES = {
     "customer": ("cus_", 14),
     "dispute": ("du_1", 23),
     "event": ("evt_3", 23),
+    "fault": ("flt_", 14),
     "payment_intent": ("pi_3", 23),
     "payment_method": ("pm_1", 23),
     "refund": ("re_3", 23),

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,6 +11,7 @@ from sandbox import capture, charges, disputes, refunds, webhook_endpoints
 from sandbox.clock import SandboxClock
 from sandbox.config import SandboxConfig
 from sandbox.deliveries import Deliveries
+from sandbox.faults import Faults
 from sandbox.idempotency import IdempotencyKeys
 from sandbox.operation import Operation, TimerAct
 from sandbox.store import Criteria, Store
@@ -20,19 +23,29 @@ _LOOK_AGAIN_SECONDS = 60.0
 
 
 class Machine:
-    """Opens the state when it is made. `run` needs an event loop; everything else is synchronous and atomic."""
+    """Opens the state when it is made. `run` needs an event loop; everything else is synchronous and atomic.
 
-    def __init__(self, config: SandboxConfig) -> None:
+    `may_crash` says whether the process is the sandbox's own, to be killed when a fault asks for it.
+    """
+
+    def __init__(self, config: SandboxConfig, *, may_crash: bool = False) -> None:
         self.config = config
+        self.may_crash = may_crash
         self.store = Store(config.state_path)
         self.clock = SandboxClock(float(self.store.setting("clock_offset") or 0.0))
         self.idempotency_keys = IdempotencyKeys(self.store, self.clock)
+        self.faults = Faults(self.store)
         self.deliveries = Deliveries(self.store, self.clock, self.begin)
         self._wake = asyncio.Event()
         self._add_configured_webhooks()
 
     def close(self) -> None:
         self.store.close()
+
+    def crash(self) -> None:
+        """End the process with no chance to tidy up, as a power cut of its machine would."""
+        if self.may_crash:
+            os.kill(os.getpid(), signal.SIGKILL)
 
     @contextmanager
     def begin(self, request_id: str | None = None, idempotency_key: str | None = None) -> Iterator[Operation]:

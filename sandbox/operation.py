@@ -132,6 +132,17 @@ class Endpoint:
     takes: Fields = field(default_factory=Fields)
     answers_list: bool = False
 
+    @property
+    def name(self) -> str:
+        """`payment_intents.confirm`, `charges.list_refunds`: the words in which a fault is asked for."""
+        _, _, resource, *rest = self.path.split("/")
+        words = [part for part in rest if not part.startswith("{")]
+        if self.method == "POST":
+            verb = words.pop() if words else "update" if rest else "create"
+        else:
+            verb = "delete" if self.method == "DELETE" else "list" if self.answers_list else "retrieve"
+        return f"{resource}.{'_'.join([verb, *words])}"
+
 
 TimerAct: TypeAlias = Callable[[Operation, Record], None]
 

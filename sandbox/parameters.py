@@ -15,6 +15,7 @@ from sandbox.forms import Raw, RawHash
 from sandbox.wire import Json
 
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
+_NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 # A browser would run these instead of going to them.
 _SCRIPT_SCHEMES = frozenset({"javascript", "data", "vbscript"})
@@ -102,6 +103,20 @@ class Integer:
         return invalid(
             f"This value must be {word} than or equal to {limit}.", param=name, code="parameter_invalid_integer"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A decimal number: the controls' seconds and probabilities. Stripe's own API takes none."""
+
+    minimum: float
+    maximum: float
+
+    def parse(self, name: str, raw: Raw) -> float:
+        text = _text(name, raw)
+        if not _NUMBER.fullmatch(text) or not self.minimum <= float(text) <= self.maximum:
+            raise invalid(f"Invalid {name}: must be a number from {self.minimum:g} to {self.maximum:g}", param=name)
+        return float(text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,11 +18,12 @@ from uvicorn.loops.auto import auto_loop_factory
 
 from sandbox.api import Api
 from sandbox.config import SandboxConfig, WebhookTarget
+from sandbox.connections import HttpConnection
 from sandbox.machine import Machine
 from sandbox.operation import API_VERSION
 from sandbox.three_d_secure import ThreeDSecurePage
 
-__all__ = ["SandboxConfig", "WebhookTarget", "create_app", "run", "serve"]
+__all__ = ["HttpConnection", "SandboxConfig", "WebhookTarget", "create_app", "run", "serve"]
 
 _log = logging.getLogger(__name__)
 
@@ -30,12 +31,13 @@ _SHUTDOWN_SECONDS = 5
 _BACKLOG = 1_024
 
 
-def create_app(config: SandboxConfig) -> Starlette:
+def create_app(config: SandboxConfig, *, may_crash: bool = False) -> Starlette:
     """The ASGI application. Its lifespan delivers webhooks and closes the state; `app.state.machine` is the machine.
 
-    Raises StateFileError if the state file is in use or not one of ours.
+    `may_crash` allows the faults that kill the process. Serve it with `http=HttpConnection`, or else a fault that drops
+    the connection raises ConnectionDropped. Raises StateFileError if the state file is in use or not one of ours.
     """
-    machine = Machine(config)
+    machine = Machine(config, may_crash=may_crash)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -60,18 +62,21 @@ def create_app(config: SandboxConfig) -> Starlette:
     return app
 
 
-async def serve(config: SandboxConfig, on_listening: Callable[[str], None] | None = None) -> None:
+async def serve(
+    config: SandboxConfig, on_listening: Callable[[str], None] | None = None, *, may_crash: bool = False
+) -> None:
     """Serve until a signal stops it. `on_listening` is told the base URL once connections are accepted.
 
     Raises OSError if the address is taken, StateFileError if the state file cannot be used.
     """
     with socket.create_server((config.host, config.port), family=_family(config.host), backlog=_BACKLOG) as listener:
         config = replace(config, port=listener.getsockname()[1])
-        app = create_app(config)
+        app = create_app(config, may_crash=may_crash)
         server = uvicorn.Server(
             uvicorn.Config(
                 app,
                 access_log=False,
+                http=HttpConnection,
                 lifespan="on",
                 log_config=None,
                 server_header=False,
@@ -95,7 +100,7 @@ def run(config: SandboxConfig, on_listening: Callable[[str], None] | None = None
     try:
         # The faster event loop where it is installed.
         with suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
-            runner.run(serve(config, on_listening))
+            runner.run(serve(config, on_listening, may_crash=True))
     finally:
         signal.signal(signal.SIGTERM, before)
 

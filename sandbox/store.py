@@ -12,8 +12,6 @@ from pathlib import Path
 
 from sandbox.wire import Json, dump_compact, load
 
-_SCHEMA_VERSION = 1
-
 _SCHEMA = """
 CREATE TABLE objects (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -56,6 +54,22 @@ CREATE TABLE answers (
 CREATE INDEX answers_by_created ON answers (created);
 CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
+_FAULTS = """
+CREATE TABLE faults (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    kind TEXT NOT NULL,
+    target TEXT NOT NULL,
+    remaining INTEGER,
+    probability REAL NOT NULL,
+    seed TEXT NOT NULL,
+    seconds REAL NOT NULL,
+    drawn INTEGER NOT NULL DEFAULT 0,
+    fired INTEGER NOT NULL DEFAULT 0
+);
+"""
+# A file of an earlier version is brought up by the steps that it lacks.
+_STEPS = (_SCHEMA, _FAULTS)
 
 
 class StateFileError(OSError):
@@ -102,10 +116,10 @@ class Store:
         for pragma in ("locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = FULL"):
             self.connection.execute(f"PRAGMA {pragma}")
         (version,) = self.connection.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            self.connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT;")
-        elif version != _SCHEMA_VERSION:
-            raise sqlite3.DatabaseError(f"it was written by version {version}, this is version {_SCHEMA_VERSION}")
+        if version > len(_STEPS):
+            raise sqlite3.DatabaseError(f"it was written by version {version}, this is version {len(_STEPS)}")
+        missing = "".join(_STEPS[version:])
+        self.connection.executescript(f"BEGIN; {missing} PRAGMA user_version = {len(_STEPS)}; COMMIT;")
         # A reader's first statement takes the exclusive lock only when it writes: claim it now, to fail at the start.
         self.connection.execute("BEGIN EXCLUSIVE")
         self.connection.execute("COMMIT")

@@ -12,7 +12,7 @@ import httpx2
 import uvicorn
 
 from sandbox.machine import Machine
-from sandbox.server import SandboxConfig, create_app
+from sandbox.server import HttpConnection, SandboxConfig, create_app
 
 # Any: answers are JSON, and the tests are there to say what is in it.
 Json: TypeAlias = dict[str, Any]
@@ -71,6 +71,14 @@ class Driver:
         events = await self.get("/v1/events", {"limit": 100})
         return [event["type"] for event in reversed(events["data"])]
 
+    async def control(self, path: str, parameters: Json) -> Json:
+        """One of the sandbox's own controls, which take JSON as well as forms."""
+        headers = {"Authorization": f"Bearer {KEY}"}
+        return _body(await self.client.post(f"/_sandbox/{path}", json=parameters, headers=headers), 200)
+
+    async def fault(self, endpoint: str, kind: str, **parameters: object) -> Json:
+        return await self.control("faults", {"endpoint": endpoint, "kind": kind, **parameters})
+
     async def pass_time(self, seconds: float) -> None:
         await self.post("/_sandbox/clock", {"advance_seconds": seconds})
 
@@ -116,7 +124,7 @@ async def listening(config: SandboxConfig) -> AsyncIterator[Driver]:
     with socket.create_server((config.host, 0)) as listener:
         config = replace(config, port=listener.getsockname()[1])
         app = create_app(config)
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on", ws="none"))
+        server = uvicorn.Server(uvicorn.Config(app, http=HttpConnection, log_config=None, lifespan="on", ws="none"))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         try:
             async with httpx2.AsyncClient(base_url=config.base_url, timeout=30, trust_env=False) as client:

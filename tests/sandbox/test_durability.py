@@ -3,10 +3,6 @@
 import asyncio
 import signal
 import sqlite3
-import sys
-from asyncio.subprocess import Process
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx2
@@ -14,47 +10,22 @@ import pytest
 
 from sandbox.server import SandboxConfig, create_app
 from sandbox.store import StateFileError
-from tests.sandbox.driver import CARD, KEY, Driver, driving
+from tests.sandbox.driver import CARD, KEY, driving
+from tests.sandbox.programs import running
 from tests.sandbox.receiver import DEADLINE_SECONDS
 
-_PROGRAM = """
-import sys
-from pathlib import Path
-from sandbox.server import SandboxConfig, run
-run(SandboxConfig(port=0, state_path=Path(sys.argv[1])), lambda url: print(url, flush=True))
-"""
 _PAYMENT = {"amount": 1099, "currency": "usd", "confirm": True, "payment_method": "pm_card_visa", **CARD}
-
-
-@asynccontextmanager
-async def _process(state_path: Path) -> AsyncIterator[tuple[Process, Driver]]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", _PROGRAM, str(state_path), stdout=asyncio.subprocess.PIPE
-    )
-    try:
-        assert process.stdout is not None
-        async with asyncio.timeout(DEADLINE_SECONDS):
-            url = (await process.stdout.readline()).decode().strip()
-        async with httpx2.AsyncClient(base_url=url, trust_env=False, timeout=DEADLINE_SECONDS) as client:
-            # The process has a machine of its own; this driver is only its client.
-            yield process, Driver(client, machine=None)  # type: ignore[arg-type] # never touched here
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-        # Reads the pipe to its end, so that its transport is closed before the loop is.
-        await process.communicate()
 
 
 async def test_an_answered_payment_survives_sigkill(tmp_path: Path) -> None:
     state_path = tmp_path / "state.db"
-    async with _process(state_path) as (process, sandbox):
+    async with running(state_path) as (process, sandbox):
         paid = await sandbox.post("/v1/payment_intents", _PAYMENT, idempotency_key="k")
         await sandbox.pass_time(1_000)
         process.send_signal(signal.SIGKILL)
         await process.wait()
 
-    async with _process(state_path) as (_, sandbox):
+    async with running(state_path) as (_, sandbox):
         assert await sandbox.get(f"/v1/payment_intents/{paid['id']}") == paid
         assert await sandbox.post("/v1/payment_intents", _PAYMENT, idempotency_key="k") == paid
         assert (await sandbox.get("/_sandbox/clock"))["offset_seconds"] == 1_000
@@ -64,7 +35,7 @@ async def test_an_answered_payment_survives_sigkill(tmp_path: Path) -> None:
 async def test_killed_while_working_it_keeps_whole_payments_only(tmp_path: Path) -> None:
     state_path = tmp_path / "state.db"
     answered: list[str] = []
-    async with _process(state_path) as (process, sandbox):
+    async with running(state_path) as (process, sandbox):
 
         async def pay_for_ever(worker: int) -> None:
             for number in range(10_000):
@@ -92,7 +63,7 @@ def _names_and_modes(folder: Path) -> dict[str, int]:
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
 async def test_it_ends_cleanly_on_a_signal(tmp_path: Path, sent: signal.Signals) -> None:
     state_path = tmp_path / "state.db"
-    async with _process(state_path) as (process, sandbox):
+    async with running(state_path) as (process, sandbox):
         await sandbox.post("/v1/payment_intents", _PAYMENT)
         process.send_signal(sent)
         async with asyncio.timeout(DEADLINE_SECONDS):
