@@ -22,6 +22,7 @@ from api.request import RequestLog, record_of
 from api.rest.health import ReadinessCheck, Ready, alive
 from api.rest.stripe_webhook import StripeWebhook
 from domain.errors import ObjectNotFound
+from domain.messaging.inbox import InboxReader
 from domain.messaging.receive_webhook import ReceiveWebhook
 from domain.payments.queries import Reader
 from domain.ports import IdSource
@@ -34,6 +35,7 @@ class Services:
     acts: Acts
     receive_webhook: ReceiveWebhook
     reader: Reader
+    inbox: InboxReader
     tokens: AccessTokens
     readiness: ReadinessCheck
     ids: IdSource
@@ -48,6 +50,7 @@ def create_application(services: Services, lifespan: Lifespan[Starlette] | None 
         authentication=Authentication(services.tokens, services.reader),
         acts=services.acts,
         reader=services.reader,
+        inbox=services.inbox,
         page=None if graphiql is None else graphiql_page(graphiql),
     )
     graphql = Route("/graphql", endpoint.__call__)

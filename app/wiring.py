@@ -16,6 +16,7 @@ from app.time_and_ids import SystemClock, TimeOrderedIds
 from domain.errors import Unavailable
 from domain.messaging.apply_webhooks import ApplyWebhooks
 from domain.messaging.event_source import EventSource
+from domain.messaging.reapply_webhook import ReapplyWebhook
 from domain.messaging.receive_webhook import ReceiveWebhook
 from domain.payments.authorized import AuthorizedPayments
 from domain.payments.create_payment import CreatePayment
@@ -26,8 +27,10 @@ from domain.payments.refund_payment import RefundPayment
 from domain.payments.runner import AttemptRunner
 from domain.ports import Clock, IdSource
 from gateways.stripe.events import StripeWebhookVerifier
+from gateways.stripe.excerpt import excerpt
 from gateways.stripe.gateway import StripeGateway
 from persistence.engine import open_engine
+from persistence.inbox import SqlInboxReader
 from persistence.reader import SqlReader
 from persistence.schema import current_revision, head_revision
 from persistence.unit_of_work import SqlUnitsOfWork
@@ -53,6 +56,7 @@ class Parts:
     ids: IdSource
     outcomes: Outcomes
     runner: AttemptRunner
+    webhooks: ApplyWebhooks
 
 
 @asynccontextmanager
@@ -71,6 +75,7 @@ def assemble(settings: Settings, engine: AsyncEngine, gateway: Gateway, clock: C
     """The parts over an engine, a gateway, a clock and a source of ids of the caller's choice."""
     units = SqlUnitsOfWork(engine)
     outcomes = Outcomes(clock, ids, live=settings.live)
+    runner = AttemptRunner(units, gateway, outcomes, clock)
     return Parts(
         settings=settings,
         engine=engine,
@@ -80,7 +85,16 @@ def assemble(settings: Settings, engine: AsyncEngine, gateway: Gateway, clock: C
         clock=clock,
         ids=ids,
         outcomes=outcomes,
-        runner=AttemptRunner(units, gateway, outcomes, clock),
+        runner=runner,
+        webhooks=ApplyWebhooks(
+            units=units,
+            gateway=gateway,
+            source=gateway,
+            runner=runner,
+            outcomes=outcomes,
+            clock=clock,
+            live=settings.live,
+        ),
     )
 
 
@@ -106,9 +120,13 @@ def services(parts: Parts, graphiql: GraphiqlConfig | None) -> Services:
                 customers_may_refund=settings.customers_may_refund,
             ),
             authorized=AuthorizedPayments(units=parts.units, runner=parts.runner, clock=parts.clock, ids=parts.ids),
+            reapply_webhook=ReapplyWebhook(
+                units=parts.units, webhooks=parts.webhooks, clock=parts.clock, ids=parts.ids
+            ),
         ),
         receive_webhook=ReceiveWebhook(units=parts.units, verifier=StripeWebhookVerifier(secrets), clock=parts.clock),
         reader=parts.reader,
+        inbox=SqlInboxReader(parts.engine, excerpt),
         tokens=AccessTokens(settings.tokens(), parts.clock),
         readiness=lambda: readiness(parts.engine),
         ids=parts.ids,
@@ -122,15 +140,7 @@ async def open_worker(parts: Parts) -> AsyncIterator[Worker]:
     settings = parts.settings
     async with ListenForWakeups(settings.database()) as wakeups:
         yield Worker(
-            webhooks=ApplyWebhooks(
-                units=parts.units,
-                gateway=parts.gateway,
-                source=parts.gateway,
-                runner=parts.runner,
-                outcomes=parts.outcomes,
-                clock=parts.clock,
-                live=settings.live,
-            ),
+            webhooks=parts.webhooks,
             recovery=Recovery(units=parts.units, runner=parts.runner),
             sweeper=Sweeper(parts.units, []),
             wakeups=wakeups,

@@ -27,6 +27,7 @@ class AuditAction(StrEnum):
     REFUND_REQUESTED = "refund.requested"
     REFUND_COMPLETED = "refund.completed"
     REFUND_FAILED = "refund.failed"
+    WEBHOOK_EVENT_REAPPLIED = "webhook_event.reapplied"
 
 
 class Origin(StrEnum):

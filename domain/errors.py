@@ -26,6 +26,7 @@ class ErrorCode(StrEnum):
     INVALID_TEXT = "INVALID_TEXT"
     NOT_CAPTURABLE = "NOT_CAPTURABLE"
     NOT_FOUND = "NOT_FOUND"
+    NOT_REAPPLICABLE = "NOT_REAPPLICABLE"
     NOT_REFUNDABLE = "NOT_REFUNDABLE"
     NOT_VOIDABLE = "NOT_VOIDABLE"
     PROCESSOR_REFUSED = "PROCESSOR_REFUSED"
@@ -142,6 +143,12 @@ class NotFound(Refusal):
     """There is no such object, or it is not yours to see."""
 
     code = ErrorCode.NOT_FOUND
+
+
+class NotReapplicable(Refusal):
+    """Only a webhook event that was quarantined, ignored or parked can be applied again."""
+
+    code = ErrorCode.NOT_REAPPLICABLE
 
 
 class NotRefundable(Refusal):

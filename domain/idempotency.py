@@ -19,11 +19,15 @@ class KeyedAct(StrEnum):
     CAPTURE = "capture"
     VOID = "void"
     REFUND = "refund"
+    REAPPLY_WEBHOOK_EVENT = "reapplyWebhookEvent"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyUse:
-    """The first use of a key: what was asked, and what came of it. `running` while the first request is still at work."""
+    """The first use of a key: what was asked, and what came of it. `running` while the first request is still at work.
+
+    `transaction_id` is nobody's (NIL) where the act is about no transaction.
+    """
 
     actor_id: UserId
     act: KeyedAct

@@ -10,6 +10,7 @@ TransactionId = NewType("TransactionId", UUID)
 AttemptId = NewType("AttemptId", UUID)
 RefundId = NewType("RefundId", UUID)
 AuditEntryId = NewType("AuditEntryId", UUID)
+WebhookEventId = NewType("WebhookEventId", UUID)
 
 NIL = UUID(int=0)
 """The UUID that is nobody's (RFC 9562, section 5.9)."""
@@ -25,6 +26,7 @@ class IdKind(StrEnum):
     REFUND = "re"
     USER = "usr"
     AUDIT_ENTRY = "aud"
+    WEBHOOK_EVENT = "whe"
 
 
 def encode(kind: IdKind, value: UUID) -> str:

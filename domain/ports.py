@@ -13,7 +13,7 @@ from domain.access import Scope
 from domain.audit import AuditEntry
 from domain.idempotency import KeyRepository
 from domain.identity.users import User
-from domain.ids import AttemptId, RefundId, TransactionId, UserId
+from domain.ids import AttemptId, RefundId, TransactionId, UserId, WebhookEventId
 from domain.messaging.webhook_events import EventState, WebhookEvent
 from domain.payments.attempt import Attempt, AttemptKind, AttemptStep
 from domain.payments.refund import Refund
@@ -146,6 +146,12 @@ class WebhookEventRepository(Protocol):
 
     async def claim_due(self, limit: int) -> list[WebhookEvent]:
         """Claim at most `limit` events that wait to be handled, and the others that are due about the same objects."""
+        ...
+
+    async def find(self, event_id: WebhookEventId) -> WebhookEvent | None: ...
+
+    async def reopen(self, event_id: WebhookEventId) -> WebhookEvent | None:
+        """Put an event back that was put aside, claimed by the caller; None where it is in another state."""
         ...
 
     async def settle(

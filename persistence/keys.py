@@ -1,6 +1,6 @@
 """Idempotency keys in PostgreSQL."""
 
-from sqlalchemy import and_, exists, func, select
+from sqlalchemy import ColumnElement, and_, exists, false, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -41,20 +41,10 @@ class SqlKeys:
 
     async def find(self, actor_id: UserId, act: KeyedAct, key: str) -> KeyUse | None:
         c = idempotency_keys.c
-        # The first request is running while its first claim of the attempt holds; a crashed one stops counting with its lease.
-        running = exists().where(
-            and_(
-                attempts.c.transaction_id == c.transaction_id,
-                attempts.c.refund_id.is_not_distinct_from(c.refund_id),
-                attempts.c.kind == _KIND_OF_ACT[act].value,
-                attempts.c.state == AttemptState.OPEN.value,
-                attempts.c.tries == 1,
-                attempts.c.lease_until > func.clock_timestamp(),
-            )
-        )
-        statement = select(c.fingerprint, c.transaction_id, c.refund_id, running.label("running")).where(
-            c.actor_id == actor_id, c.act == act.value, c.key == key
-        )
+        kind = _KIND_OF_ACT.get(act)
+        statement = select(
+            c.fingerprint, c.transaction_id, c.refund_id, (false() if kind is None else _runs(kind)).label("running")
+        ).where(c.actor_id == actor_id, c.act == act.value, c.key == key)
         row = (await self._connection.execute(statement)).mappings().one_or_none()
         if row is None:
             return None
@@ -67,3 +57,18 @@ class SqlKeys:
             refund_id=None if row["refund_id"] is None else RefundId(row["refund_id"]),
             running=row["running"],
         )
+
+
+def _runs(kind: AttemptKind) -> ColumnElement[bool]:
+    """Whether a key's first request is running: its first claim of the attempt holds. A crashed one's ends with its lease."""
+    c = idempotency_keys.c
+    return exists().where(
+        and_(
+            attempts.c.transaction_id == c.transaction_id,
+            attempts.c.refund_id.is_not_distinct_from(c.refund_id),
+            attempts.c.kind == kind.value,
+            attempts.c.state == AttemptState.OPEN.value,
+            attempts.c.tries == 1,
+            attempts.c.lease_until > func.clock_timestamp(),
+        )
+    )

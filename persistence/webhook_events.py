@@ -8,8 +8,8 @@ from sqlalchemy import ColumnElement, RowMapping, String, and_, bindparam, exist
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from domain.ids import TransactionId
-from domain.messaging.webhook_events import EventState, EventSubject, WebhookEvent
+from domain.ids import TransactionId, WebhookEventId
+from domain.messaging.webhook_events import PUT_ASIDE, EventState, EventSubject, WebhookEvent
 from persistence.tables import webhook_events
 
 WAKE_CHANNEL = "florin_worker"
@@ -83,7 +83,30 @@ class SqlWebhookEvents:
             .values(tries=c.tries + 1, failures=c.failures + 1, next_try_at=now + LEASE)
             .returning(*c)
         )
-        return [event_of(row) for row in (await self._connection.execute(statement)).mappings()]
+        return [_event_of(row) for row in (await self._connection.execute(statement)).mappings()]
+
+    async def find(self, event_id: WebhookEventId) -> WebhookEvent | None:
+        statement = select(*webhook_events.c).where(webhook_events.c.public_id == event_id)
+        row = (await self._connection.execute(statement)).mappings().one_or_none()
+        return None if row is None else _event_of(row)
+
+    async def reopen(self, event_id: WebhookEventId) -> WebhookEvent | None:
+        c = webhook_events.c
+        statement = (
+            update(webhook_events)
+            .where(c.public_id == event_id, c.state.in_(sorted(PUT_ASIDE)))
+            .values(
+                state=EventState.RECEIVED.value,
+                reason=None,
+                settled_at=None,
+                tries=c.tries + 1,
+                failures=1,
+                next_try_at=func.statement_timestamp() + LEASE,
+            )
+            .returning(*c)
+        )
+        row = (await self._connection.execute(statement)).mappings().one_or_none()
+        return None if row is None else _event_of(row)
 
     async def settle(
         self,
@@ -119,7 +142,7 @@ def _array(events: Sequence[WebhookEvent]) -> ColumnElement[Any]:  # Any: SQLAlc
     return bindparam(None, [event.id for event in events], type_=ARRAY(String))
 
 
-def event_of(row: RowMapping) -> WebhookEvent:
+def _event_of(row: RowMapping) -> WebhookEvent:
     return WebhookEvent(
         id=row["id"],
         type=row["type"],
@@ -131,4 +154,6 @@ def event_of(row: RowMapping) -> WebhookEvent:
         body=row["body"],
         tries=row["tries"],
         failures=row["failures"],
+        state=EventState(row["state"]),
+        transaction_id=None if row["transaction_id"] is None else TransactionId(row["transaction_id"]),
     )

@@ -8,6 +8,8 @@ from strawberry.types import Info as StrawberryInfo
 from api.graphql.loaders import Loaders
 from domain.access import Actor
 from domain.errors import Unauthenticated
+from domain.messaging.inbox import InboxReader
+from domain.messaging.reapply_webhook import ReapplyWebhook
 from domain.payments.authorized import AuthorizedPayments
 from domain.payments.create_payment import CreatePayment
 from domain.payments.queries import Reader
@@ -21,6 +23,7 @@ class Acts:
     create_payment: CreatePayment
     refund_payment: RefundPayment
     authorized: AuthorizedPayments
+    reapply_webhook: ReapplyWebhook
 
 
 @dataclass(slots=True, kw_only=True)
@@ -30,6 +33,7 @@ class Context:
     request_id: str
     acts: Acts
     reader: Reader
+    inbox: InboxReader
     actor: Actor | None
     operation_name: str | None = None
     _loaders: Loaders | None = field(default=None, init=False)
@@ -44,7 +48,7 @@ class Context:
     def loaders(self) -> Loaders:
         """The request's loaders, inside its actor's scope. Raises Unauthenticated."""
         if self._loaders is None:
-            self._loaders = Loaders(self.reader, self.require_actor().scope)
+            self._loaders = Loaders(self.reader, self.inbox, self.require_actor())
         return self._loaders
 
     def forget_loaded(self) -> None:

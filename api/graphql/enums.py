@@ -10,6 +10,7 @@ from strawberry.types.enum import StrawberryEnumDefinition
 from domain.access import ActorKind, Role
 from domain.currencies import Currency
 from domain.errors import ErrorCode, Refusal, catalogue
+from domain.messaging.webhook_events import EventState
 from domain.payments.queries import OrderDirection, OrderField
 from domain.payments.refund import RefundReason, RefundStatus
 from domain.payments.transaction import CaptureMethod, NextActionType, TransactionStatus
@@ -67,6 +68,18 @@ _publish(
         NextActionType.REDIRECT: "Send the payer's browser to redirectUrl.",
         NextActionType.USE_SDK: "Hand clientSecret to the processor's own JavaScript library.",
     },
+)
+_publish(
+    EventState,
+    {
+        EventState.RECEIVED: "It waits to be applied, for the first time or again.",
+        EventState.APPLIED: "Its object was looked up, and what that said was applied. It may have changed nothing.",
+        EventState.IGNORED: "It is about something that Florin does not keep, or of another program.",
+        EventState.QUARANTINED: "What it is about contradicts what we know, or claims to be ours: a person should look.",
+        EventState.PARKED: "A mistake of Florin kept it from being applied, several times in a row: a person should look.",
+    },
+    name="WebhookEventState",
+    description="Where a webhook event stands. Only one that is APPLIED has changed anything.",
 )
 _publish(
     Role,

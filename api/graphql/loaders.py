@@ -6,10 +6,11 @@ from typing import TypeVar
 
 from strawberry.dataloader import DataLoader
 
-from domain.access import Scope
+from domain.access import Actor
 from domain.audit import AuditEntry
 from domain.identity.users import User
-from domain.ids import AuditEntryId, RefundId, TransactionId, UserId
+from domain.ids import AuditEntryId, RefundId, TransactionId, UserId, WebhookEventId
+from domain.messaging.inbox import InboxEntry, InboxReader
 from domain.payments.queries import Page, PageRequest, Reader
 from domain.payments.refund import Refund
 from domain.payments.transaction import Transaction
@@ -24,7 +25,8 @@ CONNECTIONS_PER_REQUEST = 3
 class Loaders:
     """One request's loaders. Every read is made inside the actor's scope."""
 
-    def __init__(self, reader: Reader, scope: Scope) -> None:
+    def __init__(self, reader: Reader, inbox: InboxReader, actor: Actor) -> None:
+        scope = actor.scope
         self._scope = scope
         self._connections = asyncio.Semaphore(CONNECTIONS_PER_REQUEST)
         self._reader = reader
@@ -35,6 +37,9 @@ class Loaders:
         self.refunds: DataLoader[RefundId, Refund | None] = self._one(lambda ids: reader.refunds_by_ids(ids, scope))
         self.audit_entries: DataLoader[AuditEntryId, AuditEntry | None] = self._one(
             lambda ids: reader.audit_entries_by_ids(ids, scope)
+        )
+        self.webhook_events: DataLoader[WebhookEventId, InboxEntry | None] = self._one(
+            lambda ids: inbox.events_by_ids(ids, actor)
         )
         self.refund_counts: DataLoader[TransactionId, int] = self._count(
             lambda ids: reader.count_refunds_of(ids, scope)

@@ -11,6 +11,7 @@ from api.graphql.money import MoneyInput
 from api.graphql.problems import UserError, user_errors
 from api.graphql.refunds import Refund, refund_type
 from api.graphql.transactions import Transaction, transaction_type
+from api.graphql.webhooks import WebhookMutations
 from domain import ids
 from domain.access import Actor
 from domain.errors import Refusal
@@ -124,7 +125,7 @@ class VoidPayload:
 
 
 @strawberry.type(description="Everything that changes something. All of it can be repeated safely with the same key.")
-class Mutation:
+class Mutation(WebhookMutations):
     """The mutations."""
 
     @strawberry.mutation(

@@ -22,14 +22,15 @@ from api.graphql.transactions import (
     transaction_type,
 )
 from api.graphql.users import User, user_type
+from api.graphql.webhooks import WebhookEvent, WebhookQueries, webhook_event_type
 from domain import ids
 from domain.errors import BadInput, Unauthenticated
-from domain.ids import AuditEntryId, IdKind, RefundId, TransactionId, UserId
+from domain.ids import AuditEntryId, IdKind, RefundId, TransactionId, UserId, WebhookEventId
 from domain.payments.queries import ANY_TRANSACTION, PAGE_SIZE_MAX, Order
 
 
 @strawberry.type(description="Everything that can be read. A customer sees what is their own; staff see all.")
-class Query:
+class Query(WebhookQueries):
     """The queries."""
 
     @strawberry.field(description="Any object by its id; null where there is none, or none that you may see.")
@@ -118,6 +119,9 @@ async def _node(context: Context, text: str) -> Node | None:
         case IdKind.AUDIT_ENTRY, value:
             entry = await loaders.audit_entries.load(AuditEntryId(value))
             return None if entry is None else audit_entry_type(entry)
+        case IdKind.WEBHOOK_EVENT, value:
+            event = await loaders.webhook_events.load(WebhookEventId(value))
+            return None if event is None else webhook_event_type(event)
         case _:
             return None
 
@@ -125,6 +129,6 @@ async def _node(context: Context, text: str) -> Node | None:
 schema = strawberry.Schema(
     query=Query,
     mutation=Mutation,
-    types=[Transaction, Refund, User, AuditEntry, *ERROR_TYPES],
+    types=[Transaction, Refund, User, AuditEntry, WebhookEvent, *ERROR_TYPES],
     config=StrawberryConfig(scalar_map=SCALARS),
 )

@@ -6,6 +6,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
+from domain.ids import TransactionId
+
 
 class EventSubject(StrEnum):
     """What kind of object a processor's event is about."""
@@ -23,6 +25,10 @@ class EventState(StrEnum):
     IGNORED = "IGNORED"
     QUARANTINED = "QUARANTINED"
     PARKED = "PARKED"
+
+
+PUT_ASIDE = frozenset({EventState.IGNORED, EventState.QUARANTINED, EventState.PARKED})
+"""The states of events that changed nothing, and that a person may have applied after all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +49,8 @@ class WebhookEvent:
     body: bytes
     tries: int = 0
     failures: int = 0
+    state: EventState = EventState.RECEIVED
+    transaction_id: TransactionId | None = None
 
 
 class InvalidSignature(Exception):
