@@ -11,6 +11,7 @@ from api.access_tokens import AccessTokens
 from api.graphiql import GraphiqlConfig
 from api.graphql.context import Acts
 from api.server import Services
+from app.alerts import LoggedAlerts
 from app.settings import Settings
 from app.time_and_ids import SystemClock, TimeOrderedIds
 from domain.errors import Unavailable
@@ -74,7 +75,7 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
 def assemble(settings: Settings, engine: AsyncEngine, gateway: Gateway, clock: Clock, ids: IdSource) -> Parts:
     """The parts over an engine, a gateway, a clock and a source of ids of the caller's choice."""
     units = SqlUnitsOfWork(engine)
-    outcomes = Outcomes(clock, ids, live=settings.live)
+    outcomes = Outcomes(clock, ids, alerts=LoggedAlerts(), live=settings.live)
     runner = AttemptRunner(units, gateway, outcomes, clock)
     return Parts(
         settings=settings,

@@ -27,6 +27,12 @@ class AuditAction(StrEnum):
     REFUND_REQUESTED = "refund.requested"
     REFUND_COMPLETED = "refund.completed"
     REFUND_FAILED = "refund.failed"
+    DISPUTE_INQUIRY = "dispute.inquiry"
+    DISPUTE_OPENED = "dispute.opened"
+    DISPUTE_ANSWERED = "dispute.answered"
+    DISPUTE_WON = "dispute.won"
+    DISPUTE_LOST = "dispute.lost"
+    DISPUTE_CLOSED = "dispute.closed"
     WEBHOOK_EVENT_REAPPLIED = "webhook_event.reapplied"
 
 

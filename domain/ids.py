@@ -10,6 +10,9 @@ TransactionId = NewType("TransactionId", UUID)
 AttemptId = NewType("AttemptId", UUID)
 RefundId = NewType("RefundId", UUID)
 AuditEntryId = NewType("AuditEntryId", UUID)
+DisputeId = NewType("DisputeId", UUID)
+JournalEntryId = NewType("JournalEntryId", UUID)
+LedgerAccountId = NewType("LedgerAccountId", UUID)
 WebhookEventId = NewType("WebhookEventId", UUID)
 
 NIL = UUID(int=0)
@@ -26,6 +29,9 @@ class IdKind(StrEnum):
     REFUND = "re"
     USER = "usr"
     AUDIT_ENTRY = "aud"
+    DISPUTE = "dp"
+    JOURNAL_ENTRY = "je"
+    LEDGER_ACCOUNT = "acct"
     WEBHOOK_EVENT = "whe"
 
 

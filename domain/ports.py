@@ -14,8 +14,10 @@ from domain.audit import AuditEntry
 from domain.idempotency import KeyRepository
 from domain.identity.users import User
 from domain.ids import AttemptId, RefundId, TransactionId, UserId, WebhookEventId
+from domain.ledger.entries import JournalEntry
 from domain.messaging.webhook_events import EventState, WebhookEvent
 from domain.payments.attempt import Attempt, AttemptKind, AttemptStep
+from domain.payments.dispute import Dispute
 from domain.payments.refund import Refund
 from domain.payments.transaction import Transaction
 from domain.sweeps import SweepRepository
@@ -34,6 +36,14 @@ class IdSource(Protocol):
 
     def new(self) -> UUID:
         """A UUID that sorts after those made before it (RFC 9562, version 7)."""
+        ...
+
+
+class Alerts(Protocol):
+    """Calls a person to something that Florin cannot settle by itself."""
+
+    def refunded_and_disputed(self, transaction: Transaction) -> None:
+        """The same money was refunded and taken back by the payer's bank: the merchant has lost it twice."""
         ...
 
 
@@ -74,8 +84,13 @@ class TransactionRepository(Protocol):
         """Write a changed transaction and return it with its new version. Raises StaleVersion if it changed meanwhile."""
         ...
 
-    async def reserve_refund(self, transaction_id: TransactionId, minor_units: int) -> bool:
-        """Claim captured money for a refund in one statement; False where not so much is left."""
+    async def reserve_refund(
+        self, transaction_id: TransactionId, minor_units: int, *, despite_dispute: bool = False
+    ) -> bool:
+        """Claim captured money for a refund in one statement; False where not so much is left.
+
+        `despite_dispute` is for a refund that the processor has made already: it claims disputed money too.
+        """
         ...
 
 
@@ -129,6 +144,33 @@ class RefundRepository(Protocol):
     async def get_by_reference(self, processor_reference: str) -> Refund | None: ...
 
     async def save(self, refund: Refund) -> None: ...
+
+
+class DisputeRepository(Protocol):
+    """Disputes; the transaction's lock is taken first, always."""
+
+    async def add(self, dispute: Dispute) -> None: ...
+
+    async def of_transaction(self, transaction_id: TransactionId) -> list[Dispute]:
+        """Every dispute of a transaction."""
+        ...
+
+    async def save(self, dispute: Dispute) -> None: ...
+
+
+class LedgerRepository(Protocol):
+    """The ledger: entries are added, and nothing else."""
+
+    async def post(self, entries: Sequence[JournalEntry]) -> None:
+        """Add entries, and the accounts that they need, in one statement.
+
+        One whose transaction, kind and source together were posted before is left out.
+        """
+        ...
+
+    async def of_refund(self, refund_id: RefundId) -> list[JournalEntry]:
+        """Everything that was posted for a refund."""
+        ...
 
 
 class AuditRepository(Protocol):
@@ -192,6 +234,10 @@ class UnitOfWork(Protocol):
     def attempts(self) -> AttemptRepository: ...
     @property
     def refunds(self) -> RefundRepository: ...
+    @property
+    def disputes(self) -> DisputeRepository: ...
+    @property
+    def ledger(self) -> LedgerRepository: ...
     @property
     def audit(self) -> AuditRepository: ...
     @property

@@ -69,11 +69,14 @@ class SqlTransactions:
             raise StaleVersion(f"Transaction {transaction.id} is no longer at version {transaction.version}.")
         return transaction_of(row)
 
-    async def reserve_refund(self, transaction_id: TransactionId, minor_units: int) -> bool:
+    async def reserve_refund(
+        self, transaction_id: TransactionId, minor_units: int, *, despite_dispute: bool = False
+    ) -> bool:
         c = transactions.c
+        left = c.captured if despite_dispute else c.captured - c.disputed
         statement = (
             update(transactions)
-            .where(c.id == transaction_id, c.refund_reserved + minor_units <= c.captured - c.disputed)
+            .where(c.id == transaction_id, c.refund_reserved + minor_units <= left)
             .values(refund_reserved=c.refund_reserved + minor_units, version=c.version + 1)
         )
         return (await self._connection.execute(statement)).rowcount == 1

@@ -7,8 +7,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from persistence.attempts import SqlAttempts
 from persistence.audit import SqlAudit
+from persistence.disputes import SqlDisputes
 from persistence.engine import autocommitting, reachable
 from persistence.keys import SqlKeys
+from persistence.ledger import SqlLedger
 from persistence.refunds import SqlRefunds
 from persistence.sweeps import SqlSweeps
 from persistence.transactions import SqlTransactions
@@ -23,6 +25,8 @@ class SqlUnitOfWork:
         self.transactions = SqlTransactions(connection)
         self.attempts = SqlAttempts(connection)
         self.refunds = SqlRefunds(connection)
+        self.disputes = SqlDisputes(connection)
+        self.ledger = SqlLedger(connection)
         self.audit = SqlAudit(connection)
         self.keys = SqlKeys(connection)
         self.webhook_events = SqlWebhookEvents(connection)

@@ -13,8 +13,9 @@ from domain.ids import TransactionId
 from domain.messaging.event_source import EventSource
 from domain.messaging.webhook_events import EventState, EventSubject, WebhookEvent
 from domain.payments.attempt import pause_before_recheck
+from domain.payments.books import Contradiction, Premature, StrayObject, UnknownObject
 from domain.payments.gateway import ChargeReport, OutcomeUnknown, PaymentGateway, RequestRejected
-from domain.payments.outcomes import Contradiction, Outcomes, Premature, StrayObject, UnknownObject
+from domain.payments.outcomes import Outcomes
 from domain.payments.runner import AttemptRunner
 from domain.payments.transaction import CAPTURED, UNDECIDED, Transaction
 from domain.ports import Clock, StaleVersion, UnitOfWork, UnitsOfWork
@@ -127,6 +128,12 @@ class ApplyWebhooks:
             async with self._units.begin() as uow:
                 _, transaction = await self._outcomes.apply_refund(uow, refund, Origin.WEBHOOK)
                 await self._record_applied(uow, events, transaction)
+        elif event.subject is EventSubject.DISPUTE:
+            dispute = await self._gateway.look_up_dispute(event.reference)
+            await self._catch_up(dispute.charge_reference, findings)
+            async with self._units.begin() as uow:
+                _, transaction = await self._outcomes.apply_dispute(uow, dispute, Origin.WEBHOOK)
+                await self._record_applied(uow, events, transaction)
         else:
             charge = await self._look_up_charge(event.reference, findings)
             async with self._units.begin() as uow:
@@ -143,7 +150,7 @@ class ApplyWebhooks:
             raise _Misaddressed(f"The event is of the account {event.account}, our key of {own}.")
 
     async def _catch_up(self, charge_reference: str, findings: _Findings) -> None:
-        """A refunded charge was captured. Where we have not heard of that yet, hear it first: events come in any order."""
+        """A charge that was refunded or disputed was captured. Where we have not heard of that yet, hear it first."""
         known = await self._known(charge_reference, findings)
         if known is not None and known.status in CAPTURED:
             return
@@ -151,7 +158,7 @@ class ApplyWebhooks:
             charge = await self._look_up_charge(charge_reference, findings)
         except RequestRejected:
             if known is None:
-                # A charge of another kind than ours: the refund is somebody else's, as applying it will find.
+                # A charge of another kind than ours: the object is somebody else's, as applying it will find.
                 return
             raise
         async with self._units.begin() as uow:

@@ -14,6 +14,7 @@ class EventSubject(StrEnum):
 
     CHARGE = "CHARGE"
     REFUND = "REFUND"
+    DISPUTE = "DISPUTE"
     OTHER = "OTHER"
 
 
@@ -33,7 +34,7 @@ PUT_ASIDE = frozenset({EventState.IGNORED, EventState.QUARANTINED, EventState.PA
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookEvent:
-    """A verified event. `reference` is the processor's id of the charge or refund that changed; None where it names none.
+    """A verified event. `reference` is the processor's id of the object that changed; None where it names none.
 
     `account` is the processor's account that it is of, where the event says so. `tries` counts claims; `failures` counts
     those at the end of them that ended in an error of ours or, because their process died, in no word at all.

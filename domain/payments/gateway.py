@@ -6,11 +6,13 @@ never taken for a failure.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
 from domain.ids import RefundId, TransactionId
 from domain.money import Money
+from domain.payments.dispute import DisputeStatus
 from domain.payments.refund import RefundReason
 from domain.payments.transaction import CaptureMethod, Failure, NextAction, PaymentMethodSummary
 
@@ -31,7 +33,8 @@ class ChargeStatus(StrEnum):
 class ChargeReport:
     """What the processor says of a charge now. `captured` is in minor units of `money.currency`.
 
-    `transaction_id` is the one that we sent along when we created it; None for a charge that is not ours.
+    `transaction_id` is the one that we sent along when we created it; None for a charge that is not ours. `settled` is what
+    was captured, before the fee, in the currency in which the processor settles; None until it has told, as with the fee.
     """
 
     reference: str
@@ -42,6 +45,7 @@ class ChargeReport:
     live: bool
     transaction_id: TransactionId | None
     fee: Money | None = None
+    settled: Money | None = None
     failure: Failure | None = None
     next_action: NextAction | None = None
     payment_method: PaymentMethodSummary | None = None
@@ -57,7 +61,10 @@ class RefundReportStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefundReport:
-    """What the processor says of a refund now. `refund_id` is the one we sent along; None when it was made elsewhere."""
+    """What the processor says of a refund now. `refund_id` is the one we sent along; None when it was made elsewhere.
+
+    `settled` is what the processor took from our balance for it, in the currency in which it settles; None until it has.
+    """
 
     reference: str
     charge_reference: str
@@ -65,7 +72,40 @@ class RefundReport:
     money: Money
     reason: RefundReason | None
     refund_id: RefundId | None
+    settled: Money | None = None
     failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BalanceMovement:
+    """Money that the processor took from our balance, or put back, because of a dispute.
+
+    `amount` is negative for what was taken, positive for what was put back; `fee` comes off the balance beside it, and is
+    negative for one that was given back. Both are in the currency in which the processor settles. `reference` is the
+    processor's id of the movement.
+    """
+
+    reference: str
+    amount: Money
+    fee: Money
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DisputeReport:
+    """What the processor says of a dispute now, with every movement of money that it has led to.
+
+    `reason` is the processor's own word for what the payer claims. `money` is in the charge's currency.
+    """
+
+    reference: str
+    charge_reference: str
+    status: DisputeStatus
+    processor_status: str
+    money: Money
+    reason: str
+    live: bool
+    evidence_due_at: datetime | None
+    movements: tuple[BalanceMovement, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,4 +201,8 @@ class PaymentGateway(Protocol):
 
     async def list_refunds(self, charge_reference: str) -> list[RefundReport]:
         """Every refund of a charge, so that one whose answer was lost can be found by the id we sent along."""
+        ...
+
+    async def look_up_dispute(self, reference: str) -> DisputeReport:
+        """Fetch a dispute as it is now."""
         ...

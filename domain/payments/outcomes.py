@@ -7,14 +7,19 @@ The first to arrive makes the change; the others find it made. A report is never
 from dataclasses import replace
 from typing import Final
 
-from domain.access import EVERYTHING, ActorKind
-from domain.audit import AuditAction, AuditEntry, Origin
-from domain.ids import AuditEntryId, IdKind, RefundId, encode
+from domain.access import EVERYTHING
+from domain.audit import AuditAction, Origin
+from domain.ids import IdKind, RefundId, encode
+from domain.ledger import postings
+from domain.money import Money
 from domain.payments.attempt import AttemptKind
-from domain.payments.gateway import ChargeReport, ChargeStatus, RefundReport, RefundReportStatus
+from domain.payments.books import Books, Contradiction, Premature, StrayObject, UnknownObject
+from domain.payments.dispute import Dispute
+from domain.payments.dispute_outcomes import DisputeOutcomes, warn_of_double_loss
+from domain.payments.gateway import ChargeReport, ChargeStatus, DisputeReport, RefundReport, RefundReportStatus
 from domain.payments.refund import Refund, RefundStatus
 from domain.payments.transaction import CAPTURED, LEGAL_EDGES, UNDECIDED, Failure, Transaction, TransactionStatus
-from domain.ports import Clock, IdSource, UnitOfWork
+from domain.ports import Alerts, Clock, IdSource, UnitOfWork
 from domain.text import JsonValue
 
 _STATUS_OF_REPORT: Final = {
@@ -25,43 +30,20 @@ _STATUS_OF_REPORT: Final = {
     ChargeStatus.DECLINED: TransactionStatus.FAILED,
     ChargeStatus.CANCELED: TransactionStatus.CANCELED,
 }
-_AUDIT_OF_STATUS: Final = {
-    TransactionStatus.PENDING: AuditAction.TRANSACTION_PENDING,
-    TransactionStatus.REQUIRES_ACTION: AuditAction.TRANSACTION_REQUIRES_ACTION,
-    TransactionStatus.AUTHORIZED: AuditAction.TRANSACTION_AUTHORIZED,
-    TransactionStatus.COMPLETED: AuditAction.TRANSACTION_COMPLETED,
-    TransactionStatus.PARTIALLY_REFUNDED: AuditAction.TRANSACTION_PARTIALLY_REFUNDED,
-    TransactionStatus.REFUNDED: AuditAction.TRANSACTION_REFUNDED,
-    TransactionStatus.FAILED: AuditAction.TRANSACTION_FAILED,
-    TransactionStatus.CANCELED: AuditAction.TRANSACTION_CANCELED,
-}
 _MONEY_MOVED: Final = frozenset({ChargeStatus.SUCCEEDED, ChargeStatus.AUTHORIZED})
 _FOLLOW_UPS: Final = frozenset({AttemptKind.CAPTURE, AttemptKind.VOID})
-
-
-class UnknownObject(Exception):
-    """The report is about a charge or refund that is not ours."""
-
-
-class StrayObject(UnknownObject):
-    """The report carries an id that we hand out, but nothing in our books has it."""
-
-
-class Contradiction(Exception):
-    """The report cannot be true together with what we know: other money, another mode, or money for a failed payment."""
-
-
-class Premature(Exception):
-    """A refund made elsewhere cannot be booked while an undecided one of ours holds the money; it can once that is decided."""
 
 
 class Outcomes:
     """Applies reports to transactions and refunds inside a unit of work."""
 
-    def __init__(self, clock: Clock, ids: IdSource, *, live: bool) -> None:
+    def __init__(self, clock: Clock, ids: IdSource, *, alerts: Alerts, live: bool) -> None:
         self._clock = clock
         self._ids = ids
+        self._alerts = alerts
         self._live = live
+        self._books = Books(clock, ids)
+        self._disputes = DisputeOutcomes(clock, ids, self._books, alerts=alerts, live=live)
 
     async def apply_charge(self, uow: UnitOfWork, report: ChargeReport, origin: Origin) -> Transaction:
         """Bring the transaction up to what the processor says of its charge.
@@ -87,7 +69,10 @@ class Outcomes:
                 next_action=report.next_action if status is TransactionStatus.REQUIRES_ACTION else None,
                 payment_method=report.payment_method or transaction.payment_method,
             )
-        saved = await self._save(uow, transaction, changed, origin, failure=changed.failure)
+        await self._books.post(
+            uow, transaction, postings.of_charge(transaction, changed, report.reference, report.settled)
+        )
+        saved = await self._books.save(uow, transaction, changed, origin, failure=changed.failure)
         if saved.status in CAPTURED or saved.status is TransactionStatus.CANCELED:
             await uow.attempts.finish_all(saved.id, _FOLLOW_UPS | {AttemptKind.CHARGE})
         elif saved.status not in UNDECIDED:
@@ -104,7 +89,7 @@ class Outcomes:
         if locked.status is not TransactionStatus.PENDING:
             return locked
         failed = replace(locked, status=TransactionStatus.FAILED, failure=failure)
-        saved = await self._save(uow, locked, failed, origin, failure=failure)
+        saved = await self._books.save(uow, locked, failed, origin, failure=failure)
         await uow.attempts.finish_all(saved.id, frozenset({AttemptKind.CHARGE}))
         return saved
 
@@ -133,7 +118,20 @@ class Outcomes:
             processor_reference=report.reference,
             failure=(report.failure or refund.failure) if status is RefundStatus.FAILED else None,
         )
-        return await self._settle_refund(uow, transaction, refund, changed, origin)
+        if changed.status is RefundStatus.PENDING and report.settled is not None:
+            await self._books.post(
+                uow, transaction, postings.of_refund_sent(transaction, changed, report.reference, report.settled)
+            )
+        return await self._settle_refund(uow, transaction, refund, changed, origin, settled=report.settled)
+
+    async def apply_dispute(
+        self, uow: UnitOfWork, report: DisputeReport, origin: Origin
+    ) -> tuple[Dispute, Transaction]:
+        """Bring a dispute, and with it its transaction, up to what the processor says.
+
+        Raises UnknownObject or Contradiction, as `apply_charge` does.
+        """
+        return await self._disputes.apply(uow, report, origin)
 
     async def fail_refund(
         self, uow: UnitOfWork, refund: Refund, failure: Failure, origin: Origin
@@ -180,7 +178,7 @@ class Outcomes:
                 f"The refund {report.reference} is over {report.money}, its payment {transaction.money}."
             )
         if report.status is not RefundReportStatus.FAILED and not await uow.transactions.reserve_refund(
-            transaction.id, report.money.minor_units
+            transaction.id, report.money.minor_units, despite_dispute=True
         ):
             if transaction.refund_reserved > transaction.refunded:
                 raise Premature(f"The refund {report.reference} of {report.money} waits for one of ours to be decided.")
@@ -199,7 +197,7 @@ class Outcomes:
             updated_at=now,
         )
         await uow.refunds.add(refund)
-        await self._audit(
+        await self._books.audit(
             uow,
             transaction,
             AuditAction.REFUND_REQUESTED,
@@ -215,7 +213,14 @@ class Outcomes:
         return refund, reserved
 
     async def _settle_refund(
-        self, uow: UnitOfWork, transaction: Transaction, before: Refund, after: Refund, origin: Origin
+        self,
+        uow: UnitOfWork,
+        transaction: Transaction,
+        before: Refund,
+        after: Refund,
+        origin: Origin,
+        *,
+        settled: Money | None = None,
     ) -> tuple[Refund, Transaction]:
         if after == before:
             return after, transaction
@@ -224,6 +229,7 @@ class Outcomes:
         if after.status is before.status:
             return after, transaction
         await uow.attempts.finish_refund(after.id)
+        await self._post_refund(uow, transaction, after, settled)
         amount = after.money.minor_units
         given_back, released = _amounts_of_change(before.status, after.status, amount)
         action = AuditAction.REFUND_COMPLETED if after.status is RefundStatus.COMPLETED else AuditAction.REFUND_FAILED
@@ -234,7 +240,7 @@ class Outcomes:
         }
         if after.failure is not None:
             details["failureCode"] = after.failure.code
-        await self._audit(uow, transaction, action, details)
+        await self._books.audit(uow, transaction, action, details)
         refunded = transaction.refunded + given_back
         changed = replace(
             transaction,
@@ -242,44 +248,24 @@ class Outcomes:
             refunded=refunded,
             refund_reserved=transaction.refund_reserved - released,
         )
-        return after, await self._save(uow, transaction, changed, origin)
+        saved = await self._books.save(uow, transaction, changed, origin)
+        if after.status is RefundStatus.COMPLETED:
+            warn_of_double_loss(self._alerts, saved)
+        return after, saved
 
-    async def _save(
-        self,
-        uow: UnitOfWork,
-        before: Transaction,
-        after: Transaction,
-        origin: Origin,
-        *,
-        failure: Failure | None = None,
-    ) -> Transaction:
-        if after == before:
-            return before
-        saved = await uow.transactions.save(replace(after, updated_at=self._clock.now()))
-        if saved.status is not before.status:
-            details: dict[str, JsonValue] = {"from": before.status.value, "via": origin.value}
-            if saved.processor_status is not None:
-                details["processorStatus"] = saved.processor_status
-            if failure is not None:
-                details["failureCode"] = failure.code
-                details["declineCode"] = failure.decline_code
-            await self._audit(uow, saved, _AUDIT_OF_STATUS[saved.status], details)
-        return saved
-
-    async def _audit(
-        self, uow: UnitOfWork, transaction: Transaction, action: AuditAction, details: dict[str, JsonValue]
+    async def _post_refund(
+        self, uow: UnitOfWork, transaction: Transaction, refund: Refund, settled: Money | None
     ) -> None:
-        await uow.audit.append(
-            AuditEntry(
-                id=AuditEntryId(self._ids.new()),
-                transaction_id=transaction.id,
-                action=action,
-                actor_kind=ActorKind.PROCESSOR,
-                actor_id=None,
-                details=details,
-                at=self._clock.now(),
-            )
-        )
+        """Post what a refund's new status calls for. The ledger leaves out what an earlier report had posted."""
+        reference = refund.processor_reference or encode(IdKind.REFUND, refund.id)
+        if refund.status is RefundStatus.COMPLETED:
+            called_for = [
+                *postings.of_refund_sent(transaction, refund, reference, settled),
+                postings.of_refund_settled(transaction, refund, reference),
+            ]
+        else:
+            called_for = postings.of_refund_failed(refund, await uow.ledger.of_refund(refund.id), reference)
+        await self._books.post(uow, transaction, called_for)
 
 
 def _next_status(transaction: Transaction, report: ChargeReport) -> TransactionStatus:

@@ -12,6 +12,7 @@ from domain.access import EVERYTHING
 from domain.audit import Origin
 from domain.errors import ErrorCode
 from domain.payments.attempt import RESEND_WINDOW, Attempt, AttemptKind, AttemptStep, pause_before_recheck
+from domain.payments.books import Contradiction, UnknownObject
 from domain.payments.gateway import (
     ChargeOrder,
     ChargeReport,
@@ -24,7 +25,7 @@ from domain.payments.gateway import (
     RejectionKind,
     RequestRejected,
 )
-from domain.payments.outcomes import Contradiction, Outcomes, UnknownObject
+from domain.payments.outcomes import Outcomes
 from domain.payments.refund import Refund, RefundStatus
 from domain.payments.transaction import UNDECIDED, Failure, Transaction, TransactionStatus
 from domain.ports import Clock, LeaseLost, UnitsOfWork

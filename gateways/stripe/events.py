@@ -122,7 +122,7 @@ def _subject(kind: str, subject_matter: Json) -> tuple[EventSubject, str | None]
     Our charges are PaymentIntents, so that an event about one of Stripe's charges leads to the PaymentIntent it names.
     """
     if kind.startswith("charge.dispute."):
-        return EventSubject.OTHER, maybe_reference(subject_matter, "payment_intent")
+        return EventSubject.DISPUTE, maybe_text(subject_matter, "id")
     if kind.startswith("refund.") or kind == "charge.refund.updated":
         return EventSubject.REFUND, maybe_text(subject_matter, "id")
     if kind.startswith("charge."):

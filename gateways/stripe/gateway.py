@@ -11,6 +11,7 @@ from domain.money import Money
 from domain.payments.gateway import (
     ChargeOrder,
     ChargeReport,
+    DisputeReport,
     RefundOrder,
     RefundReport,
     RejectionKind,
@@ -20,6 +21,7 @@ from domain.payments.transaction import Failure, PaymentMethodSummary
 from gateways.stripe.calls import Calls
 from gateways.stripe.charges import Charges
 from gateways.stripe.client import Transport, open_client
+from gateways.stripe.disputes import Disputes
 from gateways.stripe.errors import CallFailed
 from gateways.stripe.event_source import Events
 from gateways.stripe.outcome import one_outcome
@@ -75,6 +77,7 @@ class StripeGateway:
         self._refunds = Refunds(client, calls)
         self._events = Events(client, calls)
         self._account_id = config.account_id
+        self._disputes = Disputes(client, calls)
 
     async def close(self) -> None:
         """Close the connections to Stripe."""
@@ -121,6 +124,10 @@ class StripeGateway:
     async def list_refunds(self, charge_reference: str) -> list[RefundReport]:
         async with self._one_outcome("list_refunds"):
             return await self._refunds.list_for(charge_reference)
+
+    async def look_up_dispute(self, reference: str) -> DisputeReport:
+        async with self._one_outcome("look_up_dispute"):
+            return await self._disputes.look_up(reference)
 
     async def account(self) -> str:
         if self._account_id is None:

@@ -100,7 +100,11 @@ class StripeRecords:
         created = _created(window)
 
         def ask(after: str | None) -> Awaitable[object]:
-            params: RefundListParams = {"limit": PAGE_SIZE, "created": created}
+            params: RefundListParams = {
+                "limit": PAGE_SIZE,
+                "created": created,
+                "expand": ["data.balance_transaction"],
+            }
             if after is not None:
                 params["starting_after"] = after
             return self._refunds.list_async(params)

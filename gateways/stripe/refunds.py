@@ -10,6 +10,8 @@ from gateways.stripe.calls import Answer, Calls
 from gateways.stripe.reports import REFUND_LABEL, TRANSACTION_LABEL, refund_report
 from gateways.stripe.shapes import OddShape, listed, text, truth
 
+# What the refund took from our balance stands in its balance transaction.
+EXPANDED = ["balance_transaction"]
 PAGE_SIZE = 100
 PAGES_MAX = 50
 
@@ -29,6 +31,7 @@ class Refunds:
                 REFUND_LABEL: encode(IdKind.REFUND, order.refund_id),
                 TRANSACTION_LABEL: encode(IdKind.TRANSACTION, order.transaction_id),
             },
+            "expand": EXPANDED,
         }
         match order.reason:
             case RefundReason.DUPLICATE:
@@ -46,7 +49,9 @@ class Refunds:
         return await self.look_up(text(answer.data, "id")) if answer.replayed else refund_report(answer.data)
 
     async def look_up(self, reference: str) -> RefundReport:
-        answer = await self._calls.send("refunds.retrieve", lambda: self._refunds.retrieve_async(reference))
+        answer = await self._calls.send(
+            "refunds.retrieve", lambda: self._refunds.retrieve_async(reference, {"expand": EXPANDED})
+        )
         return refund_report(answer.data)
 
     async def list_for(self, charge_reference: str) -> list[RefundReport]:
@@ -63,7 +68,11 @@ class Refunds:
         raise OddShape(f"more than {PAGES_MAX} pages of refunds")
 
     async def _page(self, charge_reference: str, *, after: str | None) -> Answer:
-        params: RefundListParams = {"payment_intent": charge_reference, "limit": PAGE_SIZE}
+        params: RefundListParams = {
+            "payment_intent": charge_reference,
+            "limit": PAGE_SIZE,
+            "expand": [f"data.{name}" for name in EXPANDED],
+        }
         if after is not None:
             params["starting_after"] = after
         return await self._calls.send("refunds.list", lambda: self._refunds.list_async(params))

@@ -6,6 +6,7 @@ that is unknown here counts as still being worked on: it is looked up again, and
 """
 
 from contextlib import suppress
+from dataclasses import replace
 from uuid import UUID
 
 import structlog
@@ -24,6 +25,7 @@ from gateways.stripe.shapes import (
     mapping,
     maybe_mapping,
     maybe_reference,
+    maybe_signed,
     maybe_text,
     maybe_whole,
     moment,
@@ -78,15 +80,17 @@ def charge_report(intent: Json) -> ChargeReport:
     if processor_status == "requires_payment_method" and last_error is not None:
         status = ChargeStatus.DECLINED
     failed = status in {ChargeStatus.DECLINED, ChargeStatus.CANCELED}
+    charge = maybe_mapping(intent, "latest_charge") or {}
     return ChargeReport(
         reference=text(intent, "id"),
         status=status,
         processor_status=processor_status,
-        money=Money(whole(intent, "amount"), _currency(intent)),
+        money=Money(whole(intent, "amount"), currency_of(intent)),
         captured=_captured(intent, status),
         live=truth(intent, "livemode"),
         transaction_id=_transaction_id(intent),
-        fee=_fee(intent),
+        fee=_fee(charge),
+        settled=_settled(charge),
         failure=failure_from(last_error) if failed and last_error is not None else None,
         next_action=_next_action(intent) if status is ChargeStatus.REQUIRES_ACTION else None,
         payment_method=_payment_method(intent, last_error),
@@ -108,9 +112,10 @@ def refund_report(refund: Json) -> RefundReport:
         reference=text(refund, "id"),
         charge_reference=charge_reference,
         status=status,
-        money=Money(whole(refund, "amount"), _currency(refund)),
+        money=Money(whole(refund, "amount"), currency_of(refund)),
         reason=_REFUND_REASONS.get(maybe_text(refund, "reason") or ""),
         refund_id=None if refund_id is None else RefundId(refund_id),
+        settled=_settled(refund),
         failure=_refund_failure(refund, processor_status) if status is RefundReportStatus.FAILED else None,
     )
 
@@ -130,7 +135,7 @@ def balance_entry(entry: Json) -> BalanceEntry:
     return BalanceEntry(
         reference=text(entry, "id"),
         kind=kind,
-        money=Money(signed(entry, "amount"), _currency(entry)),
+        money=Money(signed(entry, "amount"), currency_of(entry)),
         fee=signed(entry, "fee"),
         net=signed(entry, "net"),
         created_at=moment(entry, "created"),
@@ -145,7 +150,8 @@ def is_ours(found: Json) -> bool:
     return TRANSACTION_LABEL in metadata or REFUND_LABEL in metadata
 
 
-def _currency(source: Json) -> Currency:
+def currency_of(source: Json) -> Currency:
+    """The currency of an object. Raises OddShape for one that we do not know."""
     code = text(source, "currency").upper()
     try:
         return Currency(code)
@@ -171,12 +177,23 @@ def _transaction_id(intent: Json) -> TransactionId | None:
     return None if value is None else TransactionId(value)
 
 
-def _fee(intent: Json) -> Money | None:
-    """Stripe's fee, in the currency that Stripe settles in; None until the charge has a balance transaction."""
-    charge = maybe_mapping(intent, "latest_charge") or {}
-    entry = maybe_mapping(charge, "balance_transaction") or {}
-    fee, code = maybe_whole(entry, "fee"), (maybe_text(entry, "currency") or "").upper()
-    return Money(fee, Currency(code)) if fee is not None and code in Currency.__members__ else None
+def _fee(charge: Json) -> Money | None:
+    """Stripe's fee; None until the charge has a balance transaction."""
+    fee = _in_balance(charge, "fee")
+    return fee if fee is not None and fee.minor_units >= 0 else None
+
+
+def _settled(holder: Json) -> Money | None:
+    """What a charge added to our balance before fees, or a refund took from it; None until there is a balance transaction."""
+    amount = _in_balance(holder, "amount")
+    return None if amount is None else Money(abs(amount.minor_units), amount.currency)
+
+
+def _in_balance(holder: Json, name: str) -> Money | None:
+    """An amount of the balance transaction of a charge or refund, in the currency that Stripe settles in."""
+    entry = maybe_mapping(holder, "balance_transaction") or {}
+    amount, code = maybe_signed(entry, name), (maybe_text(entry, "currency") or "").upper()
+    return Money(amount, Currency(code)) if amount is not None and code in Currency.__members__ else None
 
 
 def _next_action(intent: Json) -> NextAction | None:
@@ -225,7 +242,7 @@ def _source(source: Json, entry: Json) -> ChargeReport | RefundReport | None:
         case "charge":
             return _captured_charge(source, entry)
         case "refund":
-            return refund_report(source)
+            return replace(refund_report(source), settled=_settled({"balance_transaction": entry}))
         case _:
             return None
 
@@ -240,9 +257,10 @@ def _captured_charge(charge: Json, entry: Json) -> ChargeReport:
         reference=reference,
         status=ChargeStatus.SUCCEEDED,
         processor_status=text(charge, "status"),
-        money=Money(whole(charge, "amount"), _currency(charge)),
+        money=Money(whole(charge, "amount"), currency_of(charge)),
         captured=whole(charge, "amount_captured"),
         live=truth(charge, "livemode"),
         transaction_id=_transaction_id(charge),
-        fee=Money(fee, _currency(entry)),
+        fee=Money(fee, currency_of(entry)),
+        settled=Money(signed(entry, "amount"), currency_of(entry)),
     )

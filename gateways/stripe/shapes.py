@@ -33,19 +33,25 @@ def whole(source: Json, name: str) -> int:
     return value
 
 
+def maybe_whole(source: Json, name: str) -> int | None:
+    """A field that may be missing or null; anything but a whole number of at least zero counts as that."""
+    value = maybe_signed(source, name)
+    return value if value is not None and value >= 0 else None
+
+
 def signed(source: Json, name: str) -> int:
-    """A field that must be a whole number, below zero too. Raises OddShape."""
-    value = source.get(name)
-    if not isinstance(value, int) or isinstance(value, bool):
+    """A field that must be a whole number, negative or not. Raises OddShape."""
+    value = maybe_signed(source, name)
+    if value is None:
         raise OddShape(f"{name} is no whole number")
     return value
 
 
-def maybe_whole(source: Json, name: str) -> int | None:
-    """A field that may be missing or null; anything but a whole number of at least zero counts as that."""
+def maybe_signed(source: Json, name: str) -> int | None:
+    """A field that may be missing or null; anything but a whole number, negative or not, counts as that."""
     value = source.get(name)
     # To Python, True is a whole number; to JSON it is not.
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def truth(source: Json, name: str) -> bool:

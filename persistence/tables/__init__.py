@@ -3,8 +3,9 @@
 from persistence.tables.audit import audit_entries, audit_heads, audit_links
 from persistence.tables.base import metadata
 from persistence.tables.identity import users
+from persistence.tables.ledger import journal_entries, ledger_accounts, ledger_entries
 from persistence.tables.messaging import webhook_events
-from persistence.tables.payments import attempts, idempotency_keys, refunds, transaction_edges, transactions
+from persistence.tables.payments import attempts, disputes, idempotency_keys, refunds, transaction_edges, transactions
 from persistence.tables.worker import sweeps
 
 __all__ = [
@@ -12,7 +13,11 @@ __all__ = [
     "audit_entries",
     "audit_heads",
     "audit_links",
+    "disputes",
     "idempotency_keys",
+    "journal_entries",
+    "ledger_accounts",
+    "ledger_entries",
     "metadata",
     "refunds",
     "sweeps",

@@ -116,6 +116,31 @@ refunds = Table(
     Index("ix_refunds_transaction_id_created_at_id", "transaction_id", "created_at", "id"),
 )
 
+disputes = Table(
+    "disputes",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("transaction_id", UUID, ForeignKey("transactions.id"), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("processor_status", String(64), nullable=False),
+    Column("processor_reference", String(255), nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("currency", CHAR(3), nullable=False),
+    Column("reason", String(64), nullable=False),
+    # What the processor has taken from our balance for it, less what it gave back.
+    Column("withdrawn", BigInteger, nullable=False),
+    Column("movements", Integer, nullable=False),
+    moment("evidence_due_at", nullable=True),
+    moment("created_at"),
+    moment("updated_at"),
+    UniqueConstraint("processor_reference"),
+    CheckConstraint("amount > 0", name="amount"),
+    CheckConstraint(
+        "status IN ('INQUIRY', 'INQUIRY_CLOSED', 'NEEDS_RESPONSE', 'UNDER_REVIEW', 'WON', 'LOST')", name="status"
+    ),
+    Index("ix_disputes_transaction_id_created_at_id", "transaction_id", "created_at", "id"),
+)
+
 attempts = Table(
     "attempts",
     metadata,

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 import httpx2
 import orjson
@@ -34,6 +35,7 @@ class Capability(StrEnum):
     DECLINE_CODES = "says why the issuer declined, for each of the test cards"
     DESCRIPTION = "takes a description"
     ERROR_CODES = "says which kind of error it is"
+    DISPUTES = "lets a test play the payer's bank"
     FEES = "charges fees, and tells them at once"
     IDEMPOTENCY = "does a call with the same key once"
     LISTS = "lists what was made in a span of time"
@@ -56,6 +58,8 @@ class Methods:
     authentication: str = "pm_card_authenticationRequired"
     unknown: str = "pm_0123456789abcdefghijklmn"
     no_card: str = "pm_usBankAccount_success"
+    disputed: str = "pm_card_createDispute"
+    inquired: str = "pm_card_createDisputeInquiry"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +71,7 @@ class Backend:
     lacks: Mapping[Capability, str]
     methods: Methods
     authenticate: Callable[[ChargeReport, bool], Awaitable[None]] | None = None
+    bank: "Bank | None" = None
 
     def require(self, *capabilities: Capability) -> None:
         """Skip the test where the processor lacks what it is about."""
@@ -80,6 +85,18 @@ class Backend:
         await self.authenticate(report, succeed)
 
 
+class Bank(Protocol):
+    """The payer's bank, which disputes what was paid with the methods made for that."""
+
+    async def dispute(self, charge: ChargeReport) -> str:
+        """The reference of the dispute over a charge that was paid with `Methods.disputed` or `Methods.inquired`."""
+        ...
+
+    async def decide(self, reference: str, *, won: bool) -> None:
+        """Decide a dispute for the merchant, or against."""
+        ...
+
+
 _UNTYPED_ERRORS = "localstripe answers most errors without a code"
 LACKS: Mapping[str, Mapping[Capability, str]] = {
     "fake": {},
@@ -88,6 +105,7 @@ LACKS: Mapping[str, Mapping[Capability, str]] = {
     },
     "localstripe": {
         Capability.AMOUNT_LIMITS: "localstripe takes every amount",
+        Capability.DISPUTES: "localstripe has none",
         Capability.DECLINE_CODES: "localstripe declines one card, and gives no decline_code",
         Capability.DESCRIPTION: "localstripe answers 400 to the parameter",
         Capability.ERROR_CODES: _UNTYPED_ERRORS,
@@ -103,6 +121,7 @@ LACKS: Mapping[str, Mapping[Capability, str]] = {
     },
     "stripe": {
         Capability.AUTHENTICATION: "the payer's page of Stripe's test mode needs a browser",
+        Capability.DISPUTES: "Stripe opens one some minutes after the charge",
         Capability.FEES: "Stripe tells a fee some seconds after the charge",
     },
 }
@@ -117,7 +136,45 @@ async def _fake() -> AsyncIterator[Backend]:
 
     methods = Methods(no_card="pm_fake_bank_account")
     records = FakeRecords(gateway)
-    yield Backend(gateway=gateway, records=records, lacks=LACKS["fake"], methods=methods, authenticate=authenticate)
+    yield Backend(
+        gateway=gateway,
+        records=records,
+        lacks=LACKS["fake"],
+        methods=methods,
+        authenticate=authenticate,
+        bank=_FakeBank(gateway),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _FakeBank:
+    gateway: FakeGateway
+
+    async def dispute(self, charge: ChargeReport) -> str:
+        return self.gateway.dispute(charge.reference).reference
+
+    async def decide(self, reference: str, *, won: bool) -> None:
+        self.gateway.disputes.close(reference, won=won)
+
+
+@dataclass(frozen=True, slots=True)
+class _SandboxBank:
+    client: httpx2.AsyncClient
+
+    async def dispute(self, charge: ChargeReport) -> str:
+        await self._pass_time()
+        found = await self.client.get("/v1/disputes", params={"payment_intent": charge.reference})
+        [dispute] = found.json()["data"]
+        return str(dispute["id"])
+
+    async def decide(self, reference: str, *, won: bool) -> None:
+        text = "winning_evidence" if won else "losing_evidence"
+        answer = await self.client.post(f"/v1/disputes/{reference}", data={"evidence[uncategorized_text]": text})
+        assert answer.status_code == 200, answer.text
+        await self._pass_time()
+
+    async def _pass_time(self) -> None:
+        assert (await self.client.post("/_sandbox/clock", data={"advance_seconds": "60"})).status_code == 200
 
 
 class _Server(uvicorn.Server):
@@ -138,7 +195,8 @@ async def _sandbox() -> AsyncIterator[Backend]:
         base = f"http://127.0.0.1:{port}"
         stripe_config = StripeConfig(secret_key=config.api_keys[0], api_base=base)
         gateway, records = StripeGateway(stripe_config), StripeRecords(stripe_config)
-        async with httpx2.AsyncClient(base_url=base) as browser:
+        headers = {"Authorization": f"Bearer {config.api_keys[0]}"}
+        async with httpx2.AsyncClient(base_url=base, headers=headers) as browser:
 
             async def authenticate(report: ChargeReport, succeed: bool) -> None:
                 page = await browser.get(f"/3ds/{report.reference}")
@@ -153,6 +211,7 @@ async def _sandbox() -> AsyncIterator[Backend]:
                 lacks=LACKS["sandbox"],
                 methods=Methods(),
                 authenticate=authenticate,
+                bank=_SandboxBank(browser),
             )
         await gateway.close()
         await records.close()

@@ -229,7 +229,7 @@ async def test_refunds_are_read_page_by_page() -> None:
     wire = Wire(first, second)
     reports = await gateway_over(wire).list_refunds("pi_1")
     assert [report.reference for report in reports] == ["re_1", "re_2", "re_3"]
-    assert wire.form(0) == {"payment_intent": "pi_1", "limit": "100"}
+    assert wire.form(0) == {"payment_intent": "pi_1", "limit": "100", "expand[0]": "data.balance_transaction"}
     assert wire.form(1)["starting_after"] == "re_2"
 
 

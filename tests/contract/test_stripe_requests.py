@@ -59,6 +59,7 @@ REFUNDED = {
     "amount": "400",
     "metadata[florin_refund_id]": "re_00000000000000000000000000000002",
     "metadata[florin_transaction_id]": LABEL,
+    "expand[0]": "balance_transaction",
 }
 
 
@@ -132,12 +133,17 @@ CASES: dict[str, tuple[Act, Body, str, dict[str, str]]] = {
         "GET /v1/payment_intents/{intent}",
         EXPANDED,
     ),
-    "look up a refund": (lambda gateway: gateway.look_up_refund("re_1"), refund(), "GET /v1/refunds/{refund}", {}),
+    "look up a refund": (
+        lambda gateway: gateway.look_up_refund("re_1"),
+        refund(),
+        "GET /v1/refunds/{refund}",
+        {"expand[0]": "balance_transaction"},
+    ),
     "list refunds": (
         lambda gateway: gateway.list_refunds("pi_1"),
         LIST,
         "GET /v1/refunds",
-        {"payment_intent": "pi_1", "limit": "100"},
+        {"payment_intent": "pi_1", "limit": "100", "expand[0]": "data.balance_transaction"},
     ),
     "find a payment method": (
         lambda gateway: gateway.find_payment_method("pm_1"),
@@ -170,7 +176,11 @@ READS: dict[str, tuple[Callable[[StripeRecords], AsyncIterator[object]], str, di
         "/v1/payment_intents",
         {**LISTED, "expand[0]": "data.latest_charge.balance_transaction"},
     ),
-    "refunds": (lambda records: records.refunds(HOUR), "/v1/refunds", LISTED),
+    "refunds": (
+        lambda records: records.refunds(HOUR),
+        "/v1/refunds",
+        {**LISTED, "expand[0]": "data.balance_transaction"},
+    ),
     "balance entries": (
         lambda records: records.balance_entries(HOUR),
         "/v1/balance_transactions",

@@ -30,6 +30,16 @@ from tests.support.records import TEN_DOLLARS, actor, user
 from tests.support.units import GatewayOutsideUnits, WatchedUnits
 
 
+class RecordedAlerts:
+    """The port Alerts, which keeps what a person would have been told."""
+
+    def __init__(self) -> None:
+        self.lost_twice: list[TransactionId] = []
+
+    def refunded_and_disputed(self, transaction: Transaction) -> None:
+        self.lost_twice.append(transaction.id)
+
+
 @dataclass(slots=True, kw_only=True)
 class Acts:
     """Every act, and what stands behind it. `customers_may_refund` and `live` are settings of the service."""
@@ -39,6 +49,7 @@ class Acts:
     live: bool = False
     clock: FakeClock = field(default_factory=FakeClock)
     ids: SequentialIds = field(default_factory=SequentialIds)
+    alerts: RecordedAlerts = field(default_factory=RecordedAlerts)
     units: WatchedUnits = field(init=False)
     gateway: GatewayOutsideUnits = field(init=False)
     outcomes: Outcomes = field(init=False)
@@ -52,7 +63,7 @@ class Acts:
     def __post_init__(self) -> None:
         units, clock, ids = WatchedUnits(SqlUnitsOfWork(self.engine)), self.clock, self.ids
         gateway = GatewayOutsideUnits(live=self.live)
-        outcomes = Outcomes(clock, ids, live=self.live)
+        outcomes = Outcomes(clock, ids, alerts=self.alerts, live=self.live)
         runner = AttemptRunner(units, gateway, outcomes, clock)
         self.units, self.gateway, self.outcomes = units, gateway, outcomes
         self.create_payment = CreatePayment(

@@ -15,6 +15,7 @@ from domain.payments.gateway import (
     ChargeOrder,
     ChargeReport,
     ChargeStatus,
+    DisputeReport,
     OutcomeUnknown,
     RefundOrder,
     RefundReport,
@@ -25,6 +26,7 @@ from domain.payments.gateway import (
 from domain.payments.transaction import CaptureMethod, Failure, NextAction, NextActionType, PaymentMethodSummary
 from domain.reconciliation.records import BalanceEntryKind
 from tests.support.clock import START
+from tests.support.fake_disputes import FakeDisputes
 
 _Report = TypeVar("_Report", ChargeReport, RefundReport)
 
@@ -57,6 +59,7 @@ class FakeMethod:
     declined: Failure | None = None
     asks_payer: bool = False
     stays_processing: bool = False
+    inquired: bool = False
 
 
 METHODS: Mapping[str, FakeMethod] = {
@@ -65,6 +68,8 @@ METHODS: Mapping[str, FakeMethod] = {
     "pm_card_visa_chargeDeclinedInsufficientFunds": FakeMethod(declined=INSUFFICIENT_FUNDS),
     "pm_card_chargeDeclinedProcessingError": FakeMethod(declined=PROCESSING_ERROR),
     "pm_card_authenticationRequired": FakeMethod(asks_payer=True),
+    "pm_card_createDispute": FakeMethod(),
+    "pm_card_createDisputeInquiry": FakeMethod(inquired=True),
     "pm_fake_processing": FakeMethod(stays_processing=True),
     "pm_fake_bank_account": FakeMethod(summary=None),
 }
@@ -139,6 +144,7 @@ class FakeGateway:
         self._live = live
         self._charges: dict[str, _Charge] = {}
         self._refunds: dict[str, RefundReport] = {}
+        self.disputes = FakeDisputes()
         self._kept: dict[str, tuple[Call, str]] = {}
         self._scripts: defaultdict[str, deque[_Script]] = defaultdict(deque)
 
@@ -189,6 +195,11 @@ class FakeGateway:
             self._book(BalanceEntryKind.REFUND_FAILURE, reference, before.money.minor_units)
         self._refunds[reference] = replace(self._refunds[reference], status=status, failure=failure)
         return self._refunds[reference]
+
+    def dispute(self, reference: str, minor_units: int | None = None) -> DisputeReport:
+        """The payer's bank takes a charge back, in part or in full; with a method made for that it only asks."""
+        charge = self._charge(reference)
+        return self.disputes.open(charge.report, minor_units or charge.report.captured, inquiry=charge.method.inquired)
 
     def forget_keys(self) -> None:
         """The idempotency keys are too old: from now on a repeated call acts again."""
@@ -256,6 +267,14 @@ class FakeGateway:
         reports = [refund for refund in self._refunds.values() if refund.charge_reference == charge_reference]
         await self._leave(script)
         return reports[::-1]
+
+    async def look_up_dispute(self, reference: str) -> DisputeReport:
+        script = await self._arrive(Call("look_up_dispute", {"reference": reference}))
+        report = self.disputes.get(reference)
+        if report is None:
+            raise _rejected(RejectionKind.NOT_FOUND, "resource_missing")
+        await self._leave(script)
+        return report
 
     # The port EventSource.
 
@@ -346,8 +365,9 @@ class FakeGateway:
         return self._settle(charge, charge.order.money.minor_units)
 
     def _settle(self, charge: _Charge, minor_units: int) -> ChargeReport:
-        fee = _fee(charge.order.money, minor_units)
-        charge.report = replace(charge.report, captured=minor_units, fee=fee)
+        settled = Money(minor_units, charge.order.money.currency)
+        fee = _fee(settled)
+        charge.report = replace(charge.report, captured=minor_units, settled=settled, fee=fee)
         self._book(BalanceEntryKind.CHARGE, charge.report.reference, minor_units, fee.minor_units)
         return self._become(charge, ChargeStatus.SUCCEEDED)
 
@@ -400,6 +420,7 @@ class FakeGateway:
             money=order.money,
             reason=order.reason,
             refund_id=order.refund_id,
+            settled=order.money,
         )
         self._refunds[report.reference] = report
         self.made_at[report.reference] = self._now()
@@ -422,6 +443,6 @@ def _next_action(reference: str, return_url: str | None) -> NextAction:
     )
 
 
-def _fee(money: Money, minor_units: int) -> Money:
+def _fee(money: Money) -> Money:
     """2.9 % and 30 minor units, in the currency of the charge."""
-    return Money(minor_units * 29 // 1000 + 30, money.currency)
+    return Money(money.minor_units * 29 // 1000 + 30, money.currency)

@@ -8,10 +8,9 @@ from domain.audit import AuditAction
 from domain.currencies import Currency
 from domain.ids import UserId
 from domain.money import Money
+from domain.payments.books import _AUDIT_OF_STATUS, Contradiction
 from domain.payments.gateway import ChargeReport, ChargeStatus, RefundReport, RefundReportStatus
 from domain.payments.outcomes import (
-    _AUDIT_OF_STATUS,
-    Contradiction,
     _amounts_of_change,
     _next_refund_status,
     _next_status,
