@@ -7,7 +7,7 @@ from sandbox.currencies import HOME, processing_fee
 from sandbox.listing import PAGING_AND_CREATED, find_page, links_asked_for
 from sandbox.operation import Answer, Call, Endpoint, Operation
 from sandbox.parameters import Fields, Text
-from sandbox.store import Criteria, Record
+from sandbox.store import Record
 from sandbox.wire import Json
 
 # How long the money of a charge is pending before it is available: Stripe's usual two days.
@@ -47,7 +47,7 @@ def book(
         "fee": fee,
         "fee_details": details,
         "net": amount - fee,
-        "reporting_category": _REPORTING_CATEGORIES.get(entry_type, entry_type),
+        "reporting_category": _reporting_category(entry_type, amount),
         "source": source.id,
         "status": "pending",
         "type": entry_type,
@@ -55,7 +55,11 @@ def book(
     return op.add("balance_transaction", body, links={"source": source.id, "type": entry_type, "currency": currency})
 
 
-_REPORTING_CATEGORIES = {"adjustment": "dispute"}
+def _reporting_category(entry_type: str, amount: int) -> str:
+    """https://docs.stripe.com/reports/reporting-categories. Disputes are the only adjustments that the sandbox makes."""
+    if entry_type != "adjustment":
+        return entry_type
+    return "dispute" if amount < 0 else "dispute_reversal"
 
 
 def book_charge(op: Operation, charge: Record, *, available_at_once: bool) -> Record:
@@ -80,13 +84,13 @@ def _list(op: Operation, call: Call) -> Answer:
 
 
 def _retrieve_balance(op: Operation, _call: Call) -> Answer:
-    available: dict[str, int] = {}
-    pending: dict[str, int] = {}
-    now = op.now()
-    for entry in op.store.find("balance_transaction", Criteria()):
-        side = available if entry.body["available_on"] <= now else pending
-        currency = entry.body["currency"]
-        side[currency] = side.get(currency, 0) + entry.body["net"]
+    rows = op.store.connection.execute(
+        "SELECT body ->> 'currency', body ->> 'available_on' <= ?, sum(body ->> 'net') FROM objects "
+        "WHERE kind = 'balance_transaction' GROUP BY 1, 2",
+        (op.now(),),
+    ).fetchall()
+    available = {currency: net for currency, is_available, net in rows if is_available}
+    pending = {currency: net for currency, is_available, net in rows if not is_available}
     currencies = sorted({HOME, *available, *pending})
 
     def amounts(side: dict[str, int]) -> list[Json]:

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from sandbox import refunds
+from sandbox import disputes, refunds
 from sandbox.confirmation import settle_processing
-from sandbox.errors import ApiError
+from sandbox.errors import ApiError, exclusive, missing
 from sandbox.machine import Machine
 from sandbox.operation import Call
-from sandbox.parameters import Choice, Fields, Number
+from sandbox.parameters import Choice, Fields, Flag, Integer, Number, Text
 from sandbox.rendering import render
 from sandbox.wire import Json
 
@@ -26,20 +26,23 @@ class Control:
     takes: Fields = field(default_factory=Fields)
 
 
-_ADVANCE = Fields({"advance_seconds": Number(0, _ADVANCE_SECONDS_MAX)}, required=("advance_seconds",))
+_CLOCK = Fields({"advance_seconds": Number(0, _ADVANCE_SECONDS_MAX), "held": Flag()})
 _OUTCOME = Fields({"outcome": Choice(("succeed", "fail"))}, required=("outcome",))
 
 
 def _show_clock(machine: Machine, _call: Call) -> Json:
     return {
         "object": "sandbox.clock",
+        "held": machine.clock.held_at is not None,
         "now": machine.clock.timestamp(),
         "offset_seconds": machine.clock.offset_seconds,
     }
 
 
-def _advance_clock(machine: Machine, call: Call) -> Json:
-    machine.advance_clock(call.params["advance_seconds"])
+def _set_clock(machine: Machine, call: Call) -> Json:
+    if not call.params:
+        raise missing("advance_seconds")
+    machine.set_clock(**call.params)
     return _show_clock(machine, call)
 
 
@@ -63,9 +66,61 @@ def _settle_refund(machine: Machine, call: Call) -> Json:
         return render(op, refund)
 
 
+def _open_dispute(machine: Machine, call: Call) -> Json:
+    params = call.params
+    if ("charge" in params) is ("payment_intent" in params):
+        raise exclusive("charge", "payment_intent") if "charge" in params else missing("payment_intent")
+    with machine.begin() as op:
+        charge_id = params.get("charge")
+        if charge_id is None:
+            intent = op.require("payment_intent", params["payment_intent"], "payment_intent")
+            charge_id = intent.body["latest_charge"] or ""
+        charge = op.require("charge", charge_id, "charge")
+        disputes.check_disputable(op, charge, params.get("amount"))
+        dispute = disputes.open_dispute(
+            op,
+            charge,
+            params.get("reason", "fraudulent"),
+            amount=params.get("amount"),
+            inquiry=params.get("inquiry", False),
+        )
+        return render(op, dispute)
+
+
+def _settle_dispute(machine: Machine, call: Call) -> Json:
+    """End a dispute that is open, or make an inquiry a dispute."""
+    with machine.begin() as op:
+        dispute = disputes.require_open(op, call.path["id"])
+        if call.params["outcome"] == "escalate":
+            disputes.escalate(op, dispute)
+        else:
+            disputes.close(op, dispute, won=call.params["outcome"] == "win")
+        return render(op, dispute)
+
+
 CONTROLS = (
     Control("GET", "/_sandbox/clock", _show_clock),
-    Control("POST", "/_sandbox/clock", _advance_clock, _ADVANCE),
+    Control("POST", "/_sandbox/clock", _set_clock, _CLOCK),
     Control("POST", "/_sandbox/payment_intents/{id}/settle", _settle_payment_intent, _OUTCOME),
     Control("POST", "/_sandbox/refunds/{id}/settle", _settle_refund, _OUTCOME),
+    Control(
+        "POST",
+        "/_sandbox/disputes",
+        _open_dispute,
+        Fields(
+            {
+                "amount": Integer(minimum=1),
+                "charge": Text(),
+                "inquiry": Flag(),
+                "payment_intent": Text(),
+                "reason": Choice(tuple(disputes.REASONS)),
+            }
+        ),
+    ),
+    Control(
+        "POST",
+        "/_sandbox/disputes/{id}/settle",
+        _settle_dispute,
+        Fields({"outcome": Choice(("win", "lose", "escalate"))}, required=("outcome",)),
+    ),
 )

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import httpx2
 
 from sandbox.clock import SandboxClock
-from sandbox.operation import Operation
+from sandbox.operation import NEVER, Operation
 from sandbox.rendering import render
 from sandbox.store import Store
 from sandbox.wire import dump
@@ -30,7 +30,6 @@ _PAUSE_MAX_SECONDS = 3_600.0
 _ATTEMPTS_MAX = 84
 # When nothing is due, look again this often all the same: the machine's clock may have been set.
 _LOOK_AGAIN_SECONDS = 60.0
-_NEVER = 1e18
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +141,17 @@ class Deliveries:
             if not acknowledged:
                 attempts = delivery.attempts + 1
                 pause = min(_PAUSE_FIRST_SECONDS * 2 ** min(delivery.attempts, 20), _PAUSE_MAX_SECONDS)
-                due = self._clock.now() + pause if attempts < _ATTEMPTS_MAX else _NEVER
+                due = self._clock.now() + pause if attempts < _ATTEMPTS_MAX else NEVER
                 connection.execute(
-                    "UPDATE deliveries SET attempts = ?, due = ? WHERE id = ?", (attempts, due, delivery.id)
+                    "UPDATE deliveries SET attempts = ?, due = ?, held = 0 WHERE id = ?", (attempts, due, delivery.id)
                 )
                 return
             connection.execute("DELETE FROM deliveries WHERE id = ?", (delivery.id,))
+            # An event that was held back for a later one to pass it may go now.
+            connection.execute(
+                "UPDATE deliveries SET due = ?, held = 0 WHERE held AND endpoint = ? AND id < ?",
+                (self._clock.now(), delivery.endpoint_id, delivery.id),
+            )
             event = op.get("event", delivery.event_id)
             if event is not None and not op.store.undelivered(event.id):
                 op.store.link(event, "delivered", "true")

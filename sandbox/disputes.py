@@ -3,15 +3,17 @@
 As in Stripe's test mode the text `winning_evidence` or `losing_evidence` decides how a dispute ends.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from sandbox.balance import book
+from sandbox.currencies import check_multiple, spoken
 from sandbox.errors import ApiError
 from sandbox.listing import PAGING_AND_CREATED, find_page, links_asked_for
 from sandbox.operation import Answer, Call, Endpoint, Operation, TimerAct, changed, merge_metadata
 from sandbox.parameters import Fields, Flag, Metadata, Text, Unsupported
 from sandbox.rendering import render
-from sandbox.store import Record
+from sandbox.store import Criteria, Record
 from sandbox.wire import Json
 
 _EVIDENCE_FIELDS = (
@@ -43,17 +45,46 @@ _EVIDENCE_FIELDS = (
     "uncategorized_file",
     "uncategorized_text",
 )
+# Stripe's reasons for card payments, with Visa's code for each that has one.
+REASONS: Mapping[str, str | None] = {
+    "credit_not_processed": "13.6",
+    "duplicate": "12.6.1",
+    "fraudulent": "10.4",
+    "general": None,
+    "product_not_received": "13.1",
+    "product_unacceptable": "13.3",
+    "subscription_canceled": "13.2",
+    "unrecognized": None,
+}
 _DECIDING_TEXTS = {"winning_evidence": "dispute.win", "losing_evidence": "dispute.lose"}
 _OPEN = ("needs_response", "warning_needs_response", "under_review", "warning_under_review")
 # In minor units of the charge's currency.
 _FEE = 1_500
 
 
-def open_dispute(op: Operation, charge: Record, reason: str, *, inquiry: bool = False) -> Record | None:
-    """Take the charge back, or only ask about it. None if the charge is already disputed or nothing is left of it."""
-    amount = charge.body["amount_captured"]
-    if charge.body["disputed"] or charge.body["refunded"]:
-        return None
+def check_disputable(op: Operation, charge: Record, amount: int | None) -> None:
+    """Raises ApiError 400. A charge that was refunded may be disputed all the same: the two can cross each other."""
+    if not charge.body["captured"]:
+        raise ApiError(400, f"Charge {charge.id} has not been captured, so it cannot be disputed.", param="charge")
+    earlier = op.store.find("dispute", Criteria({"charge": [charge.id]}))
+    if any(dispute.body["status"] in _OPEN for dispute in earlier):
+        raise ApiError(400, f"Charge {charge.id} has a dispute that is open.", param="charge")
+    lost = sum(dispute.body["amount"] for dispute in earlier if dispute.body["status"] == "lost")
+    left = charge.body["amount_captured"] - lost
+    check_multiple(amount or left, charge.body["currency"])
+    if (amount or left) > left or left == 0:
+        raise ApiError(
+            400,
+            f"At most {spoken(left, charge.body['currency'])} of charge {charge.id} can be disputed.",
+            param="amount",
+        )
+
+
+def open_dispute(
+    op: Operation, charge: Record, reason: str, *, amount: int | None = None, inquiry: bool = False
+) -> Record:
+    """Take the charge back, all of it unless an amount is given, or only ask about it."""
+    amount = amount or charge.body["amount_captured"]
     card = charge.body["payment_method_details"]["card"]
     due = datetime.fromtimestamp(op.now(), UTC).replace(hour=23, minute=59, second=59) + timedelta(days=9)
     body: Json = {
@@ -78,7 +109,7 @@ def open_dispute(op: Operation, charge: Record, reason: str, *, inquiry: bool = 
                 "brand": card["brand"],
                 "case_type": "inquiry" if inquiry else "chargeback",
                 "network": card["network"],
-                "network_reason_code": "10.4" if reason == "fraudulent" else "13.1",
+                "network_reason_code": REASONS[reason],
             },
             "type": "card",
         },
@@ -116,6 +147,21 @@ def _book(op: Operation, dispute: Record, amount: int, fee: int) -> None:
     op.save(dispute)
 
 
+def escalate(op: Operation, dispute: Record) -> None:
+    """The bank is not content with an inquiry and takes the money. Raises ApiError 400 for what is a dispute already."""
+    if not dispute.body["is_charge_refundable"]:
+        raise ApiError(400, f"Dispute {dispute.id} is not an inquiry.", param="dispute")
+    charge = op.require("charge", dispute.body["charge"], "charge")
+    charge.private["refundable_while_disputed"] = False
+    op.save(charge)
+    previous = {"is_charge_refundable": True, "status": dispute.body["status"]}
+    dispute.body |= {"is_charge_refundable": False, "status": "needs_response"}
+    dispute.body["payment_method_details"]["card"]["case_type"] = "chargeback"
+    _book(op, dispute, -dispute.body["amount"], _FEE)
+    op.emit("charge.dispute.updated", render(op, dispute), previous)
+    op.emit("charge.dispute.funds_withdrawn", render(op, dispute))
+
+
 def close(op: Operation, dispute: Record, *, won: bool) -> None:
     """Decide an open dispute; an inquiry just ends. One that was decided before stays as it is."""
     if dispute.body["status"] not in _OPEN:
@@ -136,7 +182,7 @@ def _retrieve(op: Operation, call: Call) -> Answer:
 
 
 def _update(op: Operation, call: Call) -> Answer:
-    dispute = _open(op, call)
+    dispute = require_open(op, call.path["dispute"])
     before = render(op, dispute)
     params, body = call.params, dispute.body
     if "metadata" in params:
@@ -157,13 +203,14 @@ def _update(op: Operation, call: Call) -> Answer:
 
 
 def _close(op: Operation, call: Call) -> Answer:
-    dispute = _open(op, call)
+    dispute = require_open(op, call.path["dispute"])
     close(op, dispute, won=False)
     return dispute
 
 
-def _open(op: Operation, call: Call) -> Record:
-    dispute = op.require("dispute", call.path["dispute"], "dispute")
+def require_open(op: Operation, dispute_id: str) -> Record:
+    """Raises ApiError 404 for no dispute, 400 for one that was decided."""
+    dispute = op.require("dispute", dispute_id, "dispute")
     if dispute.body["status"] not in _OPEN:
         raise ApiError(400, "This dispute is already closed", code="dispute_already_closed", param="dispute")
     return dispute
@@ -176,6 +223,8 @@ def _list(op: Operation, call: Call) -> Answer:
 
 def _opens(reason: str, *, inquiry: bool = False) -> TimerAct:
     def act(op: Operation, charge: Record) -> None:
+        if charge.body["disputed"] or charge.body["refunded"]:
+            return
         open_dispute(op, charge, reason, inquiry=inquiry)
 
     return act

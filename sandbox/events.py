@@ -1,28 +1,41 @@
-"""Events: what happened, newest first. https://docs.stripe.com/api/events"""
+"""Events: what happened, newest first, for thirty days. https://docs.stripe.com/api/events"""
 
 from fnmatch import fnmatchcase
 
-from sandbox.errors import exclusive, invalid
+from sandbox.errors import exclusive, invalid, no_such
 from sandbox.listing import PAGING_AND_CREATED, find_page
 from sandbox.operation import Answer, Call, Endpoint, Operation
 from sandbox.parameters import Fields, Flag, ListOf, Text
 from sandbox.wire import Json
 
 _TYPES_MAX = 20
+_KEPT_SECONDS = 30 * 86_400
 
 
 def _retrieve(op: Operation, call: Call) -> Answer:
-    return op.require("event", call.path["id"], "id")
+    event = op.require("event", call.path["id"], "id")
+    if event.created < _oldest(op):
+        raise no_such("event", event.id, "id")
+    return event
 
 
 def _list(op: Operation, call: Call) -> Answer:
     params = call.params
     links: dict[str, list[str]] = {}
+    if params.get("delivery_success") is False:
+        # Few as a rule, and so the better one to walk.
+        links["delivered"] = ["false"]
     if (types := _types(op, params)) is not None:
         links["type"] = types
-    if "delivery_success" in params:
-        links["delivered"] = ["true" if params["delivery_success"] else "false"]
-    return find_page(op, "event", "/v1/events", params, links)
+    if params.get("delivery_success"):
+        links["delivered"] = ["true"]
+    created = params.get("created", {})
+    span = {**created, "from": max(created.get("from", 0), _oldest(op))}
+    return find_page(op, "event", "/v1/events", {**params, "created": span}, links)
+
+
+def _oldest(op: Operation) -> int:
+    return op.now() - _KEPT_SECONDS
 
 
 def _types(op: Operation, params: Json) -> list[str] | None:

@@ -79,7 +79,7 @@ class Execution:
         return keyed_request(exchange.api_key, key, exchange.request.url.path, raw)
 
     async def _repeat(self, stored: StoredAnswer, exchange: Exchange) -> Result:
-        fault = self._machine.faults.strike(self._endpoint.name, keyed=True, executes=False)
+        fault = self._machine.faults.strike_request(self._endpoint.name, keyed=True, executes=False)
         if fault is not None and (refused := await self._arrive(fault, None)) is not None:
             return refused
         exchange.headers |= {"Idempotent-Replayed": "true", "Original-Request": stored.request_id}
@@ -88,7 +88,7 @@ class Execution:
     async def _execute(self, exchange: Exchange, raw: RawHash, keyed: KeyedRequest | None) -> Result:
         params = self._takes.parse_hash(raw)
         tree = parse_expansions(params.pop("expand", ()), self._endpoint.answers, in_list=self._endpoint.answers_list)
-        fault = self._machine.faults.strike(self._endpoint.name, keyed=keyed is not None, executes=True)
+        fault = self._machine.faults.strike_request(self._endpoint.name, keyed=keyed is not None, executes=True)
         if fault is not None and (refused := await self._arrive(fault, keyed)) is not None:
             return refused
         if keyed is not None:

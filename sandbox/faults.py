@@ -1,4 +1,4 @@
-"""Faults that a test asks for: what goes wrong with the next requests to an endpoint.
+"""Faults that a test asks for: what goes wrong with the next requests to an endpoint, or with the next webhooks.
 
 They are a part of the state, so a sandbox that keeps its state keeps them too: one that was told to die three times must not
 forget after the first. Each is written down as used before it acts, for the same reason.
@@ -36,6 +36,11 @@ class FaultKind(StrEnum):
     HTML_BODY = "html_body"
     DRIP = "drip"
     DELAY_AFTER = "delay_after"
+    # To the delivery of an event.
+    LOSE = "lose"
+    DOUBLE = "double"
+    REORDER = "reorder"
+    LATE = "late"
 
 
 # These meet only a request that is really executed, not the repetition of a stored answer.
@@ -48,19 +53,20 @@ _IN_EXECUTION = frozenset(
         FaultKind.CRASH_AFTER,
     }
 )
+OF_EVENTS = frozenset({FaultKind.LOSE, FaultKind.DOUBLE, FaultKind.REORDER, FaultKind.LATE})
 CRASHES = frozenset({FaultKind.CRASH_BEFORE, FaultKind.CRASH_AFTER})
-TIMED = frozenset({FaultKind.DRIP, FaultKind.DELAY_BEFORE, FaultKind.DELAY_AFTER})
+TIMED = frozenset({FaultKind.DRIP, FaultKind.DELAY_BEFORE, FaultKind.DELAY_AFTER, FaultKind.LATE})
 
 _COLUMNS = "id, kind, target, remaining, probability, seed, seconds, drawn, fired"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """`target` names endpoints (`payment_intents.confirm`, `refunds.*`, `*`).
+    """`target` names endpoints (`payment_intents.confirm`, `refunds.*`, `*`), or types of events.
 
-    `remaining` is how often it will still happen, None for as long as it is there. Each matching request draws a number
-    from a sequence that `seed` determines, and the fault happens if that is below `probability`. `seconds` is the length
-    of a delay, or the time over which the bytes drip.
+    `remaining` is how often it will still happen, None for as long as it is there. Each match draws a number from a
+    sequence that `seed` determines, and the fault happens if that is below `probability`. `seconds` is the length of a
+    delay, or the time over which the bytes drip.
     """
 
     id: str
@@ -82,7 +88,8 @@ class Fault:
         return {
             "id": self.id,
             "object": "sandbox.fault",
-            "endpoint": self.target,
+            "endpoint": None if self.kind in OF_EVENTS else self.target,
+            "event": self.target if self.kind in OF_EVENTS else None,
             "fired": self.fired,
             "kind": self.kind.value,
             "matched": self.drawn,
@@ -124,36 +131,53 @@ class Faults:
         with self._store.transaction():
             return self._store.connection.execute("DELETE FROM faults").rowcount
 
-    def strike(self, endpoint: str, *, keyed: bool, executes: bool) -> Fault | None:
+    def strike_request(self, endpoint: str, *, keyed: bool, executes: bool) -> Fault | None:
         """The fault that happens to this request: of those that match, the oldest whose draw says so.
 
         That it was used is on disk when this returns.
         """
         matching = [
             fault
-            for fault in self._active()
-            if fnmatchcase(endpoint, fault.target)
+            for fault in self._active(endpoint)
+            if fault.kind not in OF_EVENTS
             and (executes or fault.kind not in _IN_EXECUTION)
             and (keyed or fault.kind is not FaultKind.KEY_IN_USE)
         ]
         if not matching:
             return None
         with self._store.transaction():
-            for fault in matching:
-                strikes = fault.strikes()
-                self._store.connection.execute(
-                    "UPDATE faults SET drawn = drawn + 1, fired = fired + ?, remaining = remaining - ? WHERE id = ?",
-                    (strikes, strikes, fault.id),
-                )
-                if strikes:
-                    return fault
+            return self._draw(matching)
+
+    def strike_event(self, event_type: str) -> Fault | None:
+        """The fault that happens to the delivery of this event. Call it in the transaction that makes the event."""
+        return self._draw(
+            [
+                fault
+                for fault in self._active(event_type)
+                if fault.kind in OF_EVENTS and (fault.kind is not FaultKind.REORDER or not self._holds_back())
+            ]
+        )
+
+    def _draw(self, matching: list[Fault]) -> Fault | None:
+        for fault in matching:
+            strikes = fault.strikes()
+            self._store.connection.execute(
+                "UPDATE faults SET drawn = drawn + 1, fired = fired + ?, remaining = remaining - ? WHERE id = ?",
+                (strikes, strikes, fault.id),
+            )
+            if strikes:
+                return fault
         return None
 
-    def _active(self) -> list[Fault]:
+    def _holds_back(self) -> bool:
+        """Whether an event waits already for another to pass it: that one must not wait as well."""
+        return self._store.connection.execute("SELECT 1 FROM deliveries WHERE held LIMIT 1").fetchone() is not None
+
+    def _active(self, name: str) -> list[Fault]:
         rows = self._store.connection.execute(
             f"SELECT {_COLUMNS} FROM faults WHERE remaining IS NULL OR remaining > 0 ORDER BY seq"  # noqa: S608 - as above
         ).fetchall()
-        return [_fault(row) for row in rows]
+        return [fault for fault in map(_fault, rows) if fnmatchcase(name, fault.target)]
 
 
 def _fault(row: tuple[str, str, str, int | None, float, str, float, int, int]) -> Fault:

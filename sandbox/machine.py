@@ -32,7 +32,11 @@ class Machine:
         self.config = config
         self.may_crash = may_crash
         self.store = Store(config.state_path)
-        self.clock = SandboxClock(float(self.store.setting("clock_offset") or 0.0))
+        self.clock = SandboxClock(
+            float(self.store.setting("clock_offset") or 0.0),
+            held_at=float(held) if (held := self.store.setting("clock_held_at")) else None,
+            not_before=self.store.latest_creation(),
+        )
         self.idempotency_keys = IdempotencyKeys(self.store, self.clock)
         self.faults = Faults(self.store)
         self.deliveries = Deliveries(self.store, self.clock, self.begin)
@@ -53,6 +57,7 @@ class Machine:
         op = Operation(
             store=self.store,
             clock=self.clock,
+            faults=self.faults,
             base_url=self.config.base_url,
             settlement_delay_seconds=self.config.settlement_delay_seconds,
             request_id=request_id,
@@ -96,11 +101,15 @@ class Machine:
                 with self.begin() as op:
                     op.store.connection.execute("DELETE FROM timers WHERE id = ?", (timer_id,))
 
-    def advance_clock(self, seconds: float) -> None:
-        """Raises ValueError for a negative number. Whatever becomes due by it happens before this returns."""
-        self.clock.advance(seconds)
+    def set_clock(self, *, advance_seconds: float = 0.0, held: bool | None = None) -> None:
+        """Move the clock forward, then stop it or let it go on. Whatever becomes due happens before this returns."""
+        self.clock.advance(advance_seconds)
+        if held is not None:
+            (self.clock.hold if held else self.clock.release)()
         with self.begin() as op:
             op.store.set_setting("clock_offset", repr(self.clock.offset_seconds))
+            held_at = self.clock.held_at
+            op.store.set_setting("clock_held_at", "" if held_at is None else repr(held_at))
         self.run_due_timers()
         self._stir()
 

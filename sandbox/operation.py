@@ -6,12 +6,50 @@ from typing import TypeAlias
 
 from sandbox.clock import SandboxClock
 from sandbox.errors import no_such
+from sandbox.faults import FaultKind, Faults
 from sandbox.ids import new_id
 from sandbox.parameters import METADATA_KEYS_MAX, Fields, too_much_metadata
 from sandbox.store import Criteria, Record, Store
 from sandbox.wire import Json
 
 API_VERSION = "2026-10-28.endive"
+
+# Every type of event that the sandbox makes.
+EVENT_TYPES = (
+    "charge.captured",
+    "charge.dispute.closed",
+    "charge.dispute.created",
+    "charge.dispute.funds_reinstated",
+    "charge.dispute.funds_withdrawn",
+    "charge.dispute.updated",
+    "charge.expired",
+    "charge.failed",
+    "charge.pending",
+    "charge.refund.updated",
+    "charge.refunded",
+    "charge.succeeded",
+    "charge.updated",
+    "customer.created",
+    "customer.deleted",
+    "customer.updated",
+    "payment_intent.amount_capturable_updated",
+    "payment_intent.canceled",
+    "payment_intent.created",
+    "payment_intent.payment_failed",
+    "payment_intent.processing",
+    "payment_intent.requires_action",
+    "payment_intent.succeeded",
+    "payment_method.attached",
+    "payment_method.detached",
+    "payment_method.updated",
+    "refund.created",
+    "refund.failed",
+    "refund.updated",
+)
+# When a delivery is due that will not be tried (again).
+NEVER = 1e18
+# How long an event waits at most for another one to pass it, unless told otherwise.
+HELD_SECONDS = 10.0
 
 # The kinds whose objects do not say whether they are live.
 _WITHOUT_LIVEMODE = frozenset({"balance_transaction", "refund"})
@@ -23,6 +61,7 @@ class Operation:
 
     store: Store
     clock: SandboxClock
+    faults: Faults
     base_url: str
     settlement_delay_seconds: float
     request_id: str | None = None
@@ -94,11 +133,23 @@ class Operation:
             },
             links={"type": event_type, "delivered": "false" if listeners else "true"},
         )
+        if listeners:
+            self._queue(event, listeners)
+            self.stirs = True
+
+    def _queue(self, event: Record, listeners: list[str]) -> None:
+        fault = self.faults.strike_event(event.body["type"])
+        kind = None if fault is None else fault.kind
+        due = self.clock.now()
+        if fault is not None and kind in {FaultKind.LATE, FaultKind.REORDER}:
+            due += fault.seconds
+        elif kind is FaultKind.LOSE:
+            due = NEVER
+        rows = [(event.id, endpoint_id, due, kind is FaultKind.REORDER) for endpoint_id in listeners]
         self.store.connection.executemany(
-            "INSERT INTO deliveries (event, endpoint, due) VALUES (?, ?, ?)",
-            [(event.id, endpoint_id, self.clock.now()) for endpoint_id in listeners],
+            "INSERT INTO deliveries (event, endpoint, due, held) VALUES (?, ?, ?, ?)",
+            rows * 2 if kind is FaultKind.DOUBLE else rows,
         )
-        self.stirs = self.stirs or bool(listeners)
 
 
 @dataclass(frozen=True, slots=True)

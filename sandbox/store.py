@@ -68,8 +68,15 @@ CREATE TABLE faults (
     fired INTEGER NOT NULL DEFAULT 0
 );
 """
+_REORDERING_AND_LISTS = """
+ALTER TABLE deliveries ADD COLUMN held INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX deliveries_held ON deliveries (endpoint, id) WHERE held;
+CREATE INDEX objects_by_creation ON objects (kind, created, seq);
+"""
 # A file of an earlier version is brought up by the steps that it lacks.
-_STEPS = (_SCHEMA, _FAULTS)
+_STEPS = (_SCHEMA, _FAULTS, _REORDERING_AND_LISTS)
+# Beyond every sequence number.
+_SEQ_END = 2**62
 
 
 class StateFileError(OSError):
@@ -187,30 +194,39 @@ class Store:
         newer_than: int | None = None,
     ) -> list[Record]:
         """Newest first, or oldest first when only what is newer than a sequence number is wanted."""
-        conditions, values = ["kind = ?"], [kind]
-        bounds = (
-            ("created >= ?", criteria.created_from),
-            ("created <= ?", criteria.created_to),
-            ("seq < ?", older_than),
-            ("seq > ?", newer_than),
-        )
-        numbers: list[int] = []
-        for condition, bound in bounds:
-            if bound is not None:
-                conditions.append(condition)
-                numbers.append(bound)
-        linked: list[str] = []
-        for name, among in criteria.links.items():
-            marks = ", ".join("?" * len(among))
-            conditions.append(f"seq IN (SELECT seq FROM links WHERE name = ? AND value IN ({marks}))")  # noqa: S608 - only marks
-            linked += [name, *among]
+        after = max(newer_than or 0, self._last_before(kind, criteria.created_from))
+        until = min(older_than or _SEQ_END, self._first_after(kind, criteria.created_to))
         order = "DESC" if newer_than is None else "ASC"
-        statement = (
-            "SELECT kind, id, created, body, private, seq FROM objects "  # noqa: S608 - conditions are the literals above
-            f"WHERE {' AND '.join(conditions)} ORDER BY seq {order} LIMIT ?"
-        )
-        rows = self.connection.execute(statement, (*values, *numbers, *linked, limit)).fetchall()
+        if criteria.links:
+            which, values = _linked(kind, criteria.links, after, until, order, limit)
+        else:
+            which, values = "kind = ? AND seq > ? AND seq < ?", [kind, after, until]
+        rows = self.connection.execute(
+            "SELECT kind, id, created, body, private, seq FROM objects "  # noqa: S608 - conditions hold no values
+            f"WHERE {which} ORDER BY seq {order} LIMIT ?",
+            (*values, limit),
+        ).fetchall()
         return [self._loaded.get(row[1]) or self._record(row) for row in rows]
+
+    def _last_before(self, kind: str, created: int | None) -> int:
+        """The newest of the kind from before this second. Creation follows `seq`, as the clock never runs backwards."""
+        if created is None:
+            return 0
+        row = self.connection.execute(
+            "SELECT seq FROM objects WHERE kind = ? AND created < ? ORDER BY created DESC, seq DESC LIMIT 1",
+            (kind, created),
+        ).fetchone()
+        return 0 if row is None else int(row[0])
+
+    def _first_after(self, kind: str, created: int | None) -> int:
+        """The oldest of the kind from after this second."""
+        if created is None:
+            return _SEQ_END
+        row = self.connection.execute(
+            "SELECT seq FROM objects WHERE kind = ? AND created > ? ORDER BY created, seq LIMIT 1",
+            (kind, created),
+        ).fetchone()
+        return _SEQ_END if row is None else int(row[0])
 
     def _record(self, row: tuple[str, str, int, str, str, int]) -> Record:
         kind, object_id, created, body, private, seq = row
@@ -218,6 +234,11 @@ class Store:
         if self.connection.in_transaction:
             self._loaded[object_id] = record
         return record
+
+    def latest_creation(self) -> int:
+        """When the newest object was made, 0 if there is none."""
+        row = self.connection.execute("SELECT created FROM objects ORDER BY seq DESC LIMIT 1").fetchone()
+        return 0 if row is None else int(row[0])
 
     def link_values(self, name: str) -> list[str]:
         """Every value that objects have under this name."""
@@ -227,7 +248,9 @@ class Store:
 
     def undelivered(self, event_id: str) -> int:
         """How many endpoints have not yet answered 2xx to the event."""
-        (count,) = self.connection.execute("SELECT count(*) FROM deliveries WHERE event = ?", (event_id,)).fetchone()
+        (count,) = self.connection.execute(
+            "SELECT count(DISTINCT endpoint) FROM deliveries WHERE event = ?", (event_id,)
+        ).fetchone()
         return int(count)
 
     def setting(self, name: str) -> str | None:
@@ -236,3 +259,28 @@ class Store:
 
     def set_setting(self, name: str, value: str) -> None:
         self.connection.execute("INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)", (name, value))
+
+
+def _linked(
+    kind: str, links: Mapping[str, Sequence[str]], after: int, until: int, order: str, limit: int
+) -> tuple[str, list[str | int]]:
+    """A condition for the objects that have these links; of each value of the first, no more than a page.
+
+    It walks the first link in order and looks the others up: a page costs the same wherever it is, while to sort
+    everything that matches would cost more with every object.
+    """
+    (name, among), *others = links.items()
+    also, also_values = "", list[str | int]()
+    for other, values in others:
+        marks = ", ".join("?" * len(values))
+        also += f"AND EXISTS (SELECT 1 FROM links o WHERE o.name = ? AND o.value IN ({marks}) AND o.seq = l.seq) "  # noqa: S608 - only marks
+        also_values += [other, *values]
+    one = (
+        "SELECT seq FROM (SELECT l.seq FROM links l CROSS JOIN objects ON objects.seq = l.seq "  # noqa: S608 - as above
+        f"WHERE l.name = ? AND l.value = ? AND objects.kind = ? AND l.seq > ? AND l.seq < ? {also}"
+        f"ORDER BY l.seq {order} LIMIT ?)"
+    )
+    parameters: list[str | int] = []
+    for value in among:
+        parameters += [name, value, kind, after, until, *also_values, limit]
+    return f"seq IN ({' UNION ALL '.join([one] * len(among)) or 'SELECT NULL'})", parameters

@@ -371,7 +371,10 @@ async def test_a_state_file_of_the_version_before_is_brought_up(tmp_path: Path) 
     async with driving(SandboxConfig(state_path=path)) as sandbox:
         paid = await sandbox.pay()
     connection = sqlite3.connect(path)
-    connection.executescript("DROP TABLE faults; PRAGMA user_version = 1;")
+    connection.executescript(
+        "DROP TABLE faults; DROP INDEX deliveries_held; ALTER TABLE deliveries DROP COLUMN held; "
+        "DROP INDEX objects_by_creation; PRAGMA user_version = 1;"
+    )
     connection.close()
     async with driving(SandboxConfig(state_path=path)) as sandbox:
         assert await sandbox.get(f"{_PATH}/{paid['id']}") == paid
