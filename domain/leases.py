@@ -21,14 +21,23 @@ call that takes as long as the processor's deadline allows.
 HEARTBEAT = timedelta(seconds=5)
 """How often a claim is renewed: two renewals may fail before the lease runs out."""
 
+SPREAD = timedelta(seconds=10)
+"""By how much more, for each claim without a report, the next one is put off at random.
+
+What was claimed together with something deadly died with it. Taken up again at the same moment, it would die again and be
+parked with it; so those who died together are taken up apart.
+"""
+
 
 @asynccontextmanager
-async def kept(renew: Callable[[], Awaitable[None]], *, every: timedelta = HEARTBEAT) -> AsyncIterator[None]:
-    """Renew a lease while the block runs. A lease that was lost is not renewed any more; a database that is away is asked again.
+async def kept(renew: Callable[[], Awaitable[None]], *, every: timedelta | None = None) -> AsyncIterator[None]:
+    """Renew a lease while the block runs, once each HEARTBEAT unless told otherwise.
+
+    A lease that was lost is not renewed any more; a database that is away is asked again.
 
     Work that is over before the first renewal costs a timer, and no statement.
     """
-    heart = _Heart(renew, every.total_seconds())
+    heart = _Heart(renew, (every or HEARTBEAT).total_seconds())
     heart.start()
     try:
         yield

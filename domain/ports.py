@@ -19,7 +19,7 @@ from domain.messaging.webhook_events import EventState, WebhookEvent
 from domain.payments.attempt import Attempt, AttemptKind, AttemptStep
 from domain.payments.dispute import Dispute
 from domain.payments.refund import Refund
-from domain.payments.transaction import Transaction
+from domain.payments.transaction import Failure, Transaction
 from domain.sweeps import SweepRepository
 
 
@@ -109,16 +109,27 @@ class AttemptRepository(Protocol):
         """Whether an attempt of this kind is still undecided."""
         ...
 
-    async def claim_due(self, limit: int) -> list[Attempt]:
-        """Claim open attempts whose time has come and whose lease, if any, is over."""
+    async def claim_due(self, limit: int, deaths_max: int) -> list[Attempt]:
+        """Claim open attempts whose time has come and whose lease, if any, is over.
+
+        One whose last `deaths_max` claims all ended without a word is parked instead, and answered with as such.
+        """
         ...
 
-    async def advance(self, attempt: Attempt, step: AttemptStep) -> None:
-        """Record that a step is done and renew the lease. Raises LeaseLost."""
+    async def renew(self, attempt: Attempt) -> timedelta:
+        """Hold the claim for another lease; the `key_age` that the attempt has now. Raises LeaseLost."""
         ...
 
-    async def defer(self, attempt: Attempt, pause: timedelta) -> None:
-        """Release the claim and look again after the pause. Raises LeaseLost."""
+    async def advance(self, attempt: Attempt, step: AttemptStep, failure: Failure | None = None) -> None:
+        """Record what comes next, and why where that is a fence, and renew the lease. Raises LeaseLost."""
+        ...
+
+    async def defer(self, attempt: Attempt, pause: timedelta, unknown_because: str | None) -> None:
+        """Release the claim and look again after the pause.
+
+        `unknown_because` is why the outcome is unknown; None where the processor has answered, and the payer or it has
+        still to do something. Raises LeaseLost.
+        """
         ...
 
     async def mark_manual(self, attempt: Attempt, reason: str) -> None:
@@ -132,6 +143,10 @@ class AttemptRepository(Protocol):
         ...
 
     async def finish_refund(self, refund_id: RefundId) -> None: ...
+
+    async def failure_of_charge(self, transaction_id: TransactionId) -> Failure | None:
+        """Why the transaction's charge is being fenced off, where it is."""
+        ...
 
 
 class RefundRepository(Protocol):
@@ -194,6 +209,10 @@ class WebhookEventRepository(Protocol):
 
     async def reopen(self, event_id: WebhookEventId) -> WebhookEvent | None:
         """Put an event back that was put aside, claimed by the caller; None where it is in another state."""
+        ...
+
+    async def renew(self, events: Sequence[WebhookEvent]) -> None:
+        """Hold the claim for another lease."""
         ...
 
     async def settle(

@@ -3,13 +3,16 @@
 from collections.abc import Mapping
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, RowMapping, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, RowMapping, and_, case, func, null, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.ids import AttemptId, RefundId, TransactionId
-from domain.payments.attempt import LEASE, Attempt, AttemptKind, AttemptState, AttemptStep
+from domain.leases import LEASE, SPREAD
+from domain.payments.attempt import Attempt, AttemptKind, AttemptState, AttemptStep
+from domain.payments.transaction import Failure
 from domain.ports import LeaseLost
+from persistence.rows import failure_columns, failure_of
 from persistence.tables import attempts
 
 
@@ -34,7 +37,7 @@ class SqlAttempts:
         )
         return (await self._connection.execute(statement)).first() is not None
 
-    async def claim_due(self, limit: int) -> list[Attempt]:
+    async def claim_due(self, limit: int, deaths_max: int) -> list[Attempt]:
         # The statement's own time, which unlike the clock's can be looked up in the index.
         now = func.statement_timestamp()
         # A CTE that locks runs once; as a subquery PostgreSQL may run it for each row, and claim more than the limit.
@@ -50,24 +53,60 @@ class SqlAttempts:
             .with_for_update(skip_locked=True)
             .cte("due")
         )
+        c = attempts.c
+        deadly = c.unreported_claims >= deaths_max
         statement = (
             update(attempts)
-            .where(attempts.c.id.in_(select(due.c.id)))
-            .values(tries=attempts.c.tries + 1, lease_until=now + LEASE, next_check_at=now + LEASE, last_checked_at=now)
-            .returning(attempts)
+            .where(c.id.in_(select(due.c.id)))
+            .values(
+                tries=c.tries + 1,
+                unreported_claims=c.unreported_claims + 1,
+                lease_until=case((deadly, null()), else_=now + LEASE),
+                next_check_at=now + LEASE + SPREAD * (func.random() * c.unreported_claims),
+                last_checked_at=now,
+                # Whoever held it before died without a word of what the processor did.
+                unknown_since=case(
+                    (c.unreported_claims > 0, func.coalesce(c.unknown_since, c.last_checked_at)), else_=c.unknown_since
+                ),
+                state=case((deadly, AttemptState.PARKED.value), else_=c.state),
+                reason=case((deadly, PARKED_BECAUSE.format(deaths=deaths_max)), else_=c.reason),
+            )
+            .returning(*_COLUMNS)
         )
         return [_attempt_of(row) for row in (await self._connection.execute(statement)).mappings()]
 
-    async def advance(self, attempt: Attempt, step: AttemptStep) -> None:
-        until = func.clock_timestamp() + LEASE
-        values = {"step": step.value, "lease_until": until, "next_check_at": until}
+    async def renew(self, attempt: Attempt) -> timedelta:
+        # One that was on its way when the attempt was deferred holds nothing any more.
+        held = attempts.c.lease_until.is_not(None)
+        row = await self._mine(attempt, {"lease_until": func.clock_timestamp() + LEASE}, held)
+        age: timedelta = row["key_age"]
+        return age
+
+    async def advance(self, attempt: Attempt, step: AttemptStep, failure: Failure | None = None) -> None:
+        values = {"step": step.value, "lease_until": func.clock_timestamp() + LEASE, **failure_columns(failure)}
         await self._mine(attempt, values)
 
-    async def defer(self, attempt: Attempt, pause: timedelta) -> None:
-        await self._mine(attempt, {"lease_until": None, "next_check_at": func.clock_timestamp() + pause})
+    async def defer(self, attempt: Attempt, pause: timedelta, unknown_because: str | None) -> None:
+        c = attempts.c
+        values = {
+            "lease_until": None,
+            "next_check_at": func.clock_timestamp() + pause,
+            "unreported_claims": 0,
+            "reason": unknown_because,
+            # From the look that brought no answer on.
+            "unknown_since": None if unknown_because is None else func.coalesce(c.unknown_since, c.last_checked_at),
+        }
+        await self._mine(attempt, values)
 
     async def mark_manual(self, attempt: Attempt, reason: str) -> None:
-        await self._mine(attempt, {"lease_until": None, "state": AttemptState.MANUAL.value, "reason": reason})
+        values = {"lease_until": None, "state": AttemptState.MANUAL.value, "reason": reason, "unreported_claims": 0}
+        await self._mine(attempt, values)
+
+    async def failure_of_charge(self, transaction_id: TransactionId) -> Failure | None:
+        c = attempts.c
+        statement = select(*c).where(c.transaction_id == transaction_id, c.kind == AttemptKind.CHARGE.value)
+        row = (await self._connection.execute(statement)).mappings().one_or_none()
+        return None if row is None else failure_of(row)
 
     async def finish(self, attempt_id: AttemptId) -> None:
         await self._finish(attempts.c.id == attempt_id)
@@ -87,7 +126,9 @@ class SqlAttempts:
         )
         await self._connection.execute(statement)
 
-    async def _mine(self, attempt: Attempt, values: Mapping[str, object]) -> None:
+    async def _mine(
+        self, attempt: Attempt, values: Mapping[str, object], *conditions: ColumnElement[bool]
+    ) -> RowMapping:
         """Change an open attempt if nobody else has claimed it since.
 
         One that another door has finished meanwhile is left finished: its outcome is known, and that is the better news.
@@ -98,11 +139,21 @@ class SqlAttempts:
                 attempts.c.id == attempt.id,
                 attempts.c.tries == attempt.tries,
                 attempts.c.state == AttemptState.OPEN.value,
+                *conditions,
             )
             .values(values)
+            .returning(_KEY_AGE)
         )
-        if (await self._connection.execute(statement)).rowcount == 0:
+        row: RowMapping | None = (await self._connection.execute(statement)).mappings().one_or_none()
+        if row is None:
             raise LeaseLost(f"Attempt {attempt.id} was finished or taken over by another process.")
+        return row
+
+
+PARKED_BECAUSE = "Whoever worked on it died without a word, {deaths} times in a row."
+
+_KEY_AGE = (func.clock_timestamp() - attempts.c.first_sent_at).label("key_age")
+_COLUMNS = (*attempts.c, _KEY_AGE)
 
 
 def _columns(attempt: Attempt) -> dict[str, object]:
@@ -116,7 +167,8 @@ def _columns(attempt: Attempt) -> dict[str, object]:
         "step": attempt.step.value,
         "state": attempt.state.value,
         "tries": attempt.tries,
-        "first_sent_at": attempt.first_sent_at,
+        "unreported_claims": 1,
+        "first_sent_at": func.clock_timestamp(),
         "lease_until": until,
         "next_check_at": until,
         "last_checked_at": func.clock_timestamp(),
@@ -133,5 +185,6 @@ def _attempt_of(row: RowMapping) -> Attempt:
         step=AttemptStep(row["step"]),
         state=AttemptState(row["state"]),
         tries=row["tries"],
-        first_sent_at=row["first_sent_at"],
+        failure=failure_of(row),
+        key_age=row["key_age"],
     )

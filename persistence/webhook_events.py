@@ -9,11 +9,11 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.ids import TransactionId, WebhookEventId
+from domain.leases import LEASE, SPREAD
 from domain.messaging.webhook_events import PUT_ASIDE, EventState, EventSubject, WebhookEvent
 from persistence.tables import webhook_events
 
 WAKE_CHANNEL = "florin_worker"
-LEASE = timedelta(seconds=30)
 _OTHERS_MAX = 500
 
 
@@ -80,7 +80,11 @@ class SqlWebhookEvents:
             update(webhook_events)
             .where(or_(c.id.in_(select(due.c.id)), c.id.in_(select(others.c.id))))
             # Whoever dies with the claim cannot say so: each counts as a failure until it has ended in another way.
-            .values(tries=c.tries + 1, failures=c.failures + 1, next_try_at=now + LEASE)
+            .values(
+                tries=c.tries + 1,
+                failures=c.failures + 1,
+                next_try_at=now + LEASE + SPREAD * (func.random() * c.failures),
+            )
             .returning(*c)
         )
         return [_event_of(row) for row in (await self._connection.execute(statement)).mappings()]
@@ -107,6 +111,9 @@ class SqlWebhookEvents:
         )
         row = (await self._connection.execute(statement)).mappings().one_or_none()
         return None if row is None else _event_of(row)
+
+    async def renew(self, events: Sequence[WebhookEvent]) -> None:
+        await self._change(events, {"next_try_at": func.clock_timestamp() + LEASE})
 
     async def settle(
         self,

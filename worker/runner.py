@@ -13,7 +13,7 @@ import structlog
 
 from domain.messaging.apply_webhooks import ApplyWebhooks
 from domain.messaging.webhook_events import EventState, WebhookEvent
-from domain.payments.attempt import Attempt
+from domain.payments.attempt import Attempt, AttemptState
 from domain.payments.recovery import Recovery
 from worker.lanes import Lane
 from worker.sweeps import Sweeper
@@ -112,4 +112,7 @@ class Worker:
         except Exception:
             log.exception("attempt.failed", attempt_id=str(attempt.id), kind=attempt.kind.value, tries=attempt.tries)
         else:
-            log.info("attempt.resumed", attempt_id=str(attempt.id), kind=attempt.kind.value, tries=attempt.tries)
+            if attempt.state is AttemptState.PARKED:
+                log.error("attempt.parked", attempt_id=str(attempt.id), kind=attempt.kind.value, tries=attempt.tries)
+            else:
+                log.info("attempt.resumed", attempt_id=str(attempt.id), kind=attempt.kind.value, tries=attempt.tries)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from domain.audit import Origin
 from domain.errors import Unavailable
 from domain.ids import TransactionId
+from domain.leases import kept
 from domain.messaging.event_source import EventSource
 from domain.messaging.webhook_events import EventState, EventSubject, WebhookEvent
 from domain.payments.attempt import pause_before_recheck
@@ -79,10 +80,18 @@ class ApplyWebhooks:
         return list(claimed.values())
 
     async def apply(self, events: Sequence[WebhookEvent]) -> Applied:
-        """Apply claimed events about one object, and record how that ended.
+        """Apply claimed events about one object, and record how that ended. The claim is renewed for as long as this takes.
 
         Raises Unavailable where not even that can be recorded; the claim runs out then, and they are taken up again.
         """
+        async with kept(lambda: self._renew(events)):
+            return await self._apply_or_park(events)
+
+    async def _renew(self, events: Sequence[WebhookEvent]) -> None:
+        async with self._units.autocommit() as uow:
+            await uow.webhook_events.renew(events)
+
+    async def _apply_or_park(self, events: Sequence[WebhookEvent]) -> Applied:
         findings = _Findings()
         failures = max(event.failures for event in events)
         if failures > FAILURES_MAX:

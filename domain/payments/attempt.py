@@ -4,11 +4,12 @@ Each is a row written before the first byte is sent, so that whoever comes next 
 worker after a crash) goes on from the step it finds.
 """
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 
 from domain.ids import AttemptId, RefundId, TransactionId
+from domain.payments.transaction import Failure
 
 
 class AttemptKind(StrEnum):
@@ -21,26 +22,33 @@ class AttemptKind(StrEnum):
 
 
 class AttemptStep(StrEnum):
-    """What has to be done next: a charge is created unconfirmed, then confirmed; all others are sent in one step."""
+    """What has to be done next: a charge is created unconfirmed, then confirmed; all others are sent in one step.
+
+    A charge whose confirmation was rejected is fenced off: canceled, so that it stays failed.
+    """
 
     CREATE = "CREATE"
     CONFIRM = "CONFIRM"
+    FENCE = "FENCE"
     SEND = "SEND"
 
 
 class AttemptState(StrEnum):
-    """OPEN until the outcome is definite; MANUAL where only a person can decide."""
+    """OPEN until the outcome is definite; MANUAL where only a person can decide; PARKED where it kills who works on it."""
 
     OPEN = "OPEN"
     DONE = "DONE"
     MANUAL = "MANUAL"
+    PARKED = "PARKED"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """An attempt as stored. `amount` is in minor units of the transaction's currency, where the kind has one.
 
-    `tries` counts claims; it fences off a worker whose lease another has taken over.
+    `tries` counts claims; it fences off a worker whose lease another has taken over. `failure` is why a charge is being
+    fenced off. `key_age` is how long the processor may have known the attempt's idempotency keys when it was claimed: the
+    time since the attempt was stored, which is before anything was sent, by the database's clock.
     """
 
     id: AttemptId
@@ -51,18 +59,19 @@ class Attempt:
     step: AttemptStep
     state: AttemptState = AttemptState.OPEN
     tries: int = 1
-    first_sent_at: datetime | None = None
+    failure: Failure | None = None
+    key_age: timedelta = field(default=timedelta(0), compare=False)
 
     def key(self, call: str) -> str:
         """The processor's idempotency key of one call: the same for every repetition, whoever repeats it."""
         return f"{self.id.hex}:{call}"
 
 
-LEASE = timedelta(seconds=20)
-"""How long one claim of an attempt holds, by the database's clock: longer than one processor call with its retries."""
-
 FIRST_RECHECK = timedelta(seconds=5)
 LONGEST_PAUSE = timedelta(hours=1)
+
+DEATHS_MAX = 5
+"""After so many claims in a row that ended without a word, an attempt or a webhook event is parked."""
 
 RESEND_WINDOW = timedelta(hours=23)
 """Stripe keeps idempotency keys for at least 24 h; within this window the same key cannot act twice."""

@@ -140,7 +140,6 @@ class AuthorizedPayments:
                 transaction_id=transaction_id,
                 amount=amount_of(transaction),
                 step=AttemptStep.SEND,
-                first_sent_at=self._clock.now(),
             )
             if not await uow.attempts.add_only(attempt):
                 raise act.refusal(

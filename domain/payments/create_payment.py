@@ -149,7 +149,6 @@ class CreatePayment:
             transaction_id=transaction.id,
             amount=payment.money.minor_units,
             step=AttemptStep.CREATE,
-            first_sent_at=now,
         )
         return transaction, attempt
 

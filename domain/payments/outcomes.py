@@ -56,6 +56,9 @@ class Outcomes:
             raise Contradiction(f"The processor's charge is over {report.money}, ours over {transaction.money}.")
         if report.live is not self._live:
             raise Contradiction(f"The charge is of {'live' if report.live else 'test'} mode, unlike this service.")
+        if report.status is ChargeStatus.CANCELED and report.failure is None and transaction.status in UNDECIDED:
+            # Canceled by a fence of ours, perhaps, whose reason the processor was never told.
+            report = replace(report, failure=await uow.attempts.failure_of_charge(transaction.id))
         status = _next_status(transaction, report)
         changed = replace(transaction, processor_reference=report.reference)
         if _tells_of(status, report):

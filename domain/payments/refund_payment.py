@@ -142,7 +142,6 @@ class RefundPayment:
             refund_id=refund.id,
             amount=money.minor_units,
             step=AttemptStep.SEND,
-            first_sent_at=now,
         )
         return refund, attempt
 

@@ -10,7 +10,8 @@ from datetime import timedelta
 
 from domain.access import EVERYTHING
 from domain.audit import Origin
-from domain.errors import ErrorCode
+from domain.errors import ErrorCode, Unavailable
+from domain.leases import kept
 from domain.payments.attempt import RESEND_WINDOW, Attempt, AttemptKind, AttemptStep, pause_before_recheck
 from domain.payments.books import Contradiction, UnknownObject
 from domain.payments.gateway import (
@@ -54,24 +55,37 @@ class AttemptRunner:
     async def run(self, attempt: Attempt, *, origin: Origin) -> None:
         """Drive an attempt that the caller has claimed; on an unknown outcome, schedule the next look.
 
-        Where another process has finished the attempt or taken it over meanwhile, there is nothing left to do here.
+        The claim is renewed for as long as this takes. Where another process has finished the attempt or taken it over
+        meanwhile, there is nothing left to do here.
         """
         with suppress(LeaseLost):
-            await self._drive(attempt, origin)
+            async with kept(lambda: self._renew(attempt)):
+                await self._drive(attempt, origin)
 
     async def _drive(self, attempt: Attempt, origin: Origin) -> None:
         try:
-            undecided = await self._step(attempt, origin)
-        except (OutcomeUnknown, RequestRejected):
+            if await self._step(attempt, origin):
+                await self._defer(attempt, unknown_because=None)
+        except (OutcomeUnknown, RequestRejected) as error:
             # What gets here rejected is a question (a look-up, a list, a cancellation): it says nothing of the money.
-            undecided = True
+            await self._defer(attempt, unknown_because=str(error))
         except (Undecidable, Contradiction, UnknownObject) as error:
             async with self._units.autocommit() as uow:
                 await uow.attempts.mark_manual(attempt, str(error))
-            return
-        if undecided:
-            async with self._units.autocommit() as uow:
-                await uow.attempts.defer(attempt, pause_before_recheck(attempt.tries))
+        except (LeaseLost, Unavailable):
+            raise
+        except Exception as error:
+            # A mistake of ours. It must not be made again at once, and must not pass for a worker that died.
+            await self._defer(attempt, unknown_because=f"an error in Florin: {type(error).__name__}")
+            raise
+
+    async def _defer(self, attempt: Attempt, *, unknown_because: str | None) -> None:
+        async with self._units.autocommit() as uow:
+            await uow.attempts.defer(attempt, pause_before_recheck(attempt.tries), unknown_because)
+
+    async def _renew(self, attempt: Attempt) -> None:
+        async with self._units.autocommit() as uow:
+            await uow.attempts.renew(attempt)
 
     async def look_up_charge(self, reference: str, *, undecided: bool) -> ChargeReport:
         """Fetch a charge; one that was declined while its outcome was still open is fenced off first.
@@ -114,13 +128,22 @@ class AttemptRunner:
             report = await self.look_up_charge(reference, undecided=transaction.status in UNDECIDED)
             if report.status is not ChargeStatus.UNCONFIRMED:
                 return await self._apply_charge(report, origin)
+        return await self._apply_charge(await self._confirm_or_fence(attempt, transaction, reference), origin)
+
+    async def _confirm_or_fence(self, attempt: Attempt, transaction: Transaction, reference: str) -> ChargeReport:
+        if attempt.failure is not None:
+            return await self._fence(reference, attempt.failure)
         try:
-            report = await self._gateway.confirm_charge(
+            return await self._gateway.confirm_charge(
                 reference, return_url=transaction.return_url, key=attempt.key("confirm")
             )
         except RequestRejected as error:
-            report = await self._fence(reference, _with_refusal(error))
-        return await self._apply_charge(report, origin)
+            failure = _with_refusal(error)
+        # On disk before the charge is canceled: the processor keeps no word of why, and whoever finds it canceled must
+        # know that it failed.
+        async with self._units.autocommit() as uow:
+            await uow.attempts.advance(attempt, AttemptStep.FENCE, failure)
+        return await self._fence(reference, failure)
 
     async def _create(self, attempt: Attempt, transaction: Transaction) -> str:
         order = ChargeOrder(
@@ -207,7 +230,10 @@ class AttemptRunner:
         for report in await self._gateway.list_refunds(charge_reference):
             if report.refund_id == refund.id:
                 return report
-        if attempt.first_sent_at is not None and self._clock.now() - attempt.first_sent_at > RESEND_WINDOW:
+        # Right before it is sent again: whoever was held up for a day after the claim must not go by the age of then.
+        async with self._units.autocommit() as uow:
+            key_age = await uow.attempts.renew(attempt)
+        if key_age > RESEND_WINDOW:
             hours = RESEND_WINDOW // timedelta(hours=1)
             raise Undecidable(f"The processor lists no such refund {hours} h after it was first sent.")
         return None

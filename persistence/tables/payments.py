@@ -153,12 +153,22 @@ attempts = Table(
     Column("state", String(16), nullable=False),
     Column("tries", Integer, nullable=False),
     Column("reason", Text),
-    moment("first_sent_at", nullable=True),
+    # Claims since the last report, the running one included.
+    Column("unreported_claims", Integer, nullable=False),
+    Column("failure_code", String(64)),
+    Column("failure_message", Text),
+    Column("failure_decline_code", String(64)),
+    Column("failure_retryable", Boolean),
+    Column("failure_refusal", String(64)),
+    # When it was stored: at once afterwards it is sent for the first time.
+    moment("first_sent_at"),
     moment("lease_until", nullable=True),
     moment("next_check_at"),
     moment("last_checked_at"),
+    # Since when nobody knows the outcome; NULL while the first call is on its way, and where the processor has answered.
+    moment("unknown_since", nullable=True),
     CheckConstraint("kind IN ('CHARGE', 'CAPTURE', 'VOID', 'REFUND')", name="kind"),
-    CheckConstraint("state IN ('OPEN', 'DONE', 'MANUAL')", name="state"),
+    CheckConstraint("state IN ('OPEN', 'DONE', 'MANUAL', 'PARKED')", name="state"),
     CheckConstraint("(kind = 'REFUND') = (refund_id IS NOT NULL)", name="refund_id"),
     Index("uq_attempts_charge", "transaction_id", unique=True, postgresql_where=text("kind = 'CHARGE'")),
     Index(
@@ -170,6 +180,13 @@ attempts = Table(
     Index("uq_attempts_refund", "refund_id", unique=True, postgresql_where=text("kind = 'REFUND'")),
     Index("ix_attempts_due", "next_check_at", postgresql_where=text("state = 'OPEN'")),
     Index("ix_attempts_transaction_id", "transaction_id"),
+    # What may need a person. A payment that goes well never enters either of them.
+    Index("ix_attempts_left", "transaction_id", postgresql_where=text("state IN ('MANUAL', 'PARKED')")),
+    Index(
+        "ix_attempts_unknown",
+        "unknown_since",
+        postgresql_where=text("state = 'OPEN' AND unknown_since IS NOT NULL"),
+    ),
 )
 
 idempotency_keys = Table(

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from domain import leases
 from domain.currencies import Currency
 from domain.errors import (
     CardNumberRefused,
@@ -19,6 +20,7 @@ from domain.errors import (
     Refusal,
     Unavailable,
 )
+from domain.messaging.webhook_events import EventSubject
 from domain.money import Money
 from domain.payments.create_payment import NewPayment
 from domain.payments.gateway import ChargeStatus, OutcomeUnknown, RejectionKind, RequestRejected
@@ -28,6 +30,7 @@ from tests.support.database import rows
 from tests.support.fake_gateway import GENERIC_DECLINE
 from tests.support.records import TEN_DOLLARS
 from tests.support.units import Break
+from tests.support.waiting import until
 
 S = TransactionStatus
 UNKNOWN = OutcomeUnknown("no answer came")
@@ -187,13 +190,46 @@ async def test_a_look_up_that_is_rejected_decides_nothing(acts: Acts) -> None:
     assert (await acts.now(pending.id)).status is S.COMPLETED
 
 
-async def test_a_fence_that_is_rejected_leaves_the_payment_open(acts: Acts) -> None:
+async def test_a_fence_that_is_rejected_leaves_the_payment_open_until_it_holds(acts: Acts) -> None:
     acts.gateway.fail_next("confirm_charge", rejected())
     acts.gateway.fail_next("cancel_charge", rejected())
-    answer = await acts.pay(await acts.add_actor())
+    payer = await acts.add_actor()
+    answer = await acts.pay(payer)
     assert codes(answer) == ["PROCESSOR_UNAVAILABLE"]
     await acts.recover()
-    assert (await acts.now(transaction_in(answer).id)).status is S.COMPLETED
+    failed = await acts.now(transaction_in(answer).id)
+    assert failed.status is S.FAILED
+    assert codes(await acts.pay(payer)) == ["PROCESSOR_REFUSED"]
+    # What was rejected for good is not asked for again.
+    assert len(acts.gateway.calls_of("confirm_charge")) == 1
+
+
+@pytest.mark.parametrize("how", Break)
+@pytest.mark.parametrize("after", range(3, 7))
+@pytest.mark.parametrize("door", ["recovery", "webhook"])
+async def test_a_rejected_payment_tells_why_it_failed_wherever_its_request_crashed(
+    acts: Acts, how: Break, after: int, door: str
+) -> None:
+    payer = await acts.add_actor()
+    error = rejected()
+    acts.gateway.fail_next("confirm_charge", error)
+    acts.units.break_off(how, after=after)
+    try:
+        await acts.pay(payer)
+    except Unavailable:
+        acts.units.heal()
+    # A real processor keeps the rejection under the key; where the confirmation is sent again, it says so again.
+    acts.gateway.fail_next("confirm_charge", error)
+    if door == "webhook":
+        await acts.tell(EventSubject.CHARGE, "ch_fake_1")
+    await acts.recover()
+    answer = await acts.pay(payer)
+    failed = transaction_in(answer)
+    assert (failed.status, codes(answer)) == (S.FAILED, ["PROCESSOR_REFUSED"])
+    assert failed.failure is not None
+    assert failed.failure.code == error.failure.code
+    assert await acts.attempts(failed.id) == {"CHARGE": "DONE"}
+    assert acts.gateway.charges["ch_fake_1"].status is ChargeStatus.CANCELED
 
 
 @pytest.mark.parametrize("how", Break)
@@ -263,6 +299,37 @@ async def test_a_hundred_at_once_with_one_key_make_one_charge(acts: Acts) -> Non
     assert sum(not answer.replayed for answer in answers) == 1
     assert len(acts.gateway.charges) == 1
     assert await rows(acts.engine, "SELECT count(*) FROM attempts") == [(1,)]
+
+
+async def test_a_call_that_takes_long_does_not_lose_the_attempt(acts: Acts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "HEARTBEAT", timedelta(milliseconds=1))
+    payer = await acts.add_actor()
+    gate = acts.gateway.hold_next("confirm_charge")
+    request = asyncio.create_task(acts.pay(payer))
+    await gate.reached.wait()
+    ended = "UPDATE attempts SET lease_until = now() - interval '1 s', next_check_at = now() RETURNING 1"
+    await rows(acts.engine, ended)
+
+    async def renewed() -> bool:
+        return await rows(acts.engine, "SELECT lease_until > clock_timestamp() FROM attempts") == [(True,)]
+
+    await until(renewed)
+    assert await acts.recovery.claim(10) == []
+    gate.released.set()
+    assert transaction_in(await request).status is S.COMPLETED
+    assert len(acts.gateway.calls_of("confirm_charge")) == 1
+
+
+async def test_a_mistake_of_ours_is_put_off_and_does_not_count_as_a_death(acts: Acts) -> None:
+    acts.gateway.lose_next_answer("confirm_charge")
+    pending = transaction_in(await acts.pay(await acts.add_actor()))
+    acts.gateway.fail_next("look_up_charge", RuntimeError("a bug"))
+    with pytest.raises(RuntimeError):
+        await acts.recover()
+    left = "SELECT state, unreported_claims, reason FROM attempts WHERE next_check_at > clock_timestamp()"
+    assert await rows(acts.engine, left) == [("OPEN", 0, "an error in Florin: RuntimeError")]
+    await acts.recover()
+    assert (await acts.now(pending.id)).status is S.COMPLETED
 
 
 async def test_worker_and_request_at_once_charge_once(acts: Acts) -> None:

@@ -265,7 +265,7 @@ class MoneyMachine(RuleBasedStateMachine):
         self.do(self.acts.recover())
         self.do(self.acts.apply_events())
         self.all_is_well()
-        query = "SELECT transaction_id FROM attempts WHERE state = 'MANUAL'"
+        query = "SELECT transaction_id FROM attempts WHERE state IN ('MANUAL', 'PARKED')"
         left_to_a_person = {row[0] for row in self.do(rows(self.engine, query))}
         for transaction_id, status, captured, reserved, refunded, recorded in self.stored:
             charge = self.acts.gateway.charges.get(str(recorded))

@@ -29,7 +29,7 @@ from domain.payments.gateway import OutcomeUnknown, RefundReportStatus, Rejectio
 from domain.payments.refund import Refund, RefundStatus
 from domain.payments.transaction import Failure, TransactionStatus
 from tests.support.acts import Acts, codes, transaction_in
-from tests.support.database import rows
+from tests.support.database import age_attempts, rows
 from tests.support.units import Break
 
 S = TransactionStatus
@@ -281,12 +281,56 @@ async def test_a_refund_is_not_sent_again_once_its_key_may_be_gone(acts: Acts) -
     assert codes(await acts.refund(payer, paid.id, 400)) == ["PROCESSOR_UNAVAILABLE"]
 
 
+async def test_no_processes_own_clock_decides_whether_a_refund_is_sent_again(acts: Acts) -> None:
+    payer = await acts.add_actor()
+    paid = await acts.paid(payer)
+    # The clock of whoever sends it is two days ahead, and that of whoever looks after it is right.
+    acts.clock.advance(timedelta(days=2))
+    acts.gateway.fail_next("refund_charge", UNKNOWN)
+    await acts.refund(payer, paid.id, 400)
+    acts.clock.advance(-timedelta(days=2))
+    acts.age(RESEND_WINDOW + timedelta(seconds=1))
+    await acts.recover()
+    assert await acts.attempts(paid.id) == {"CHARGE": "DONE", "REFUND": "MANUAL"}
+    assert len(acts.gateway.calls_of("refund_charge")) == 1
+
+
+async def test_whoever_was_held_up_for_a_day_does_not_send_a_refund_again(acts: Acts) -> None:
+    payer = await acts.add_actor()
+    paid = await acts.paid(payer)
+    acts.gateway.fail_next("refund_charge", UNKNOWN)
+    await acts.refund(payer, paid.id, 400)
+    gate = acts.gateway.hold_next_answer("list_refunds")
+    worker = asyncio.create_task(acts.recover())
+    await gate.reached.wait()
+    await age_attempts(acts.engine, RESEND_WINDOW)
+    gate.released.set()
+    await worker
+    assert await acts.attempts(paid.id) == {"CHARGE": "DONE", "REFUND": "MANUAL"}
+    assert len(acts.gateway.calls_of("refund_charge")) == 1
+
+
+async def test_a_refund_that_another_worker_took_over_is_not_sent_by_the_first(acts: Acts) -> None:
+    payer = await acts.add_actor()
+    paid = await acts.paid(payer)
+    acts.gateway.fail_next("refund_charge", UNKNOWN)
+    await acts.refund(payer, paid.id, 400)
+    gate = acts.gateway.hold_next_answer("list_refunds")
+    slow = asyncio.create_task(acts.recover())
+    await gate.reached.wait()
+    await acts.recover()
+    gate.released.set()
+    await slow
+    assert len(acts.gateway.calls_of("refund_charge")) == 2
+    assert await sums(acts, paid.id) == (S.PARTIALLY_REFUNDED, 400, 400)
+
+
 async def test_a_refund_within_the_window_is_sent_again_under_the_same_key(acts: Acts) -> None:
     payer = await acts.add_actor()
     paid = await acts.paid(payer)
     acts.gateway.fail_next("refund_charge", UNKNOWN)
     await acts.refund(payer, paid.id, 400)
-    acts.age(RESEND_WINDOW)
+    acts.age(RESEND_WINDOW - timedelta(minutes=1))
     await acts.recover()
     assert await sums(acts, paid.id) == (S.PARTIALLY_REFUNDED, 400, 400)
     assert len({call.arguments["key"] for call in acts.gateway.calls_of("refund_charge")}) == 1

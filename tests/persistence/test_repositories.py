@@ -16,7 +16,7 @@ from domain.idempotency import KeyedAct, KeyUse, first_use
 from domain.ids import TransactionId, UserId
 from domain.messaging.webhook_events import EventState, EventSubject
 from domain.money import Money
-from domain.payments.attempt import Attempt, AttemptKind, AttemptState, AttemptStep
+from domain.payments.attempt import DEATHS_MAX, Attempt, AttemptKind, AttemptState, AttemptStep
 from domain.payments.refund import RefundStatus
 from domain.payments.transaction import Failure, NextAction, NextActionType, Transaction, TransactionStatus
 from domain.ports import LeaseLost, StaleVersion
@@ -25,7 +25,7 @@ from persistence.unit_of_work import SqlUnitOfWork, SqlUnitsOfWork
 from persistence.wakeups import ListenForWakeups
 from tests.support.acts import Acts
 from tests.support.clock import START, SequentialIds
-from tests.support.database import make_due, patient_config, rows
+from tests.support.database import age_attempts, make_due, patient_config, rows
 from tests.support.records import add_transaction, attempt, refund, transaction, user
 from tests.support.waiting import until
 
@@ -176,7 +176,7 @@ async def test_an_attempt_that_its_caller_holds_is_not_due(
 ) -> None:
     await add_charges(units, ids, payer, 1)
     async with units.begin() as uow:
-        assert await uow.attempts.claim_due(10) == []
+        assert await uow.attempts.claim_due(10, DEATHS_MAX) == []
 
 
 async def test_a_lease_ends_by_the_databases_clock(
@@ -186,12 +186,12 @@ async def test_a_lease_ends_by_the_databases_clock(
     passed = "UPDATE attempts SET {} = clock_timestamp() - interval '1 ms' RETURNING 1"
     await rows(engine, passed.format("next_check_at"))
     async with units.begin() as uow:
-        assert await uow.attempts.claim_due(10) == []
+        assert await uow.attempts.claim_due(10, DEATHS_MAX) == []
     await rows(engine, passed.format("lease_until"))
     async with units.begin() as uow:
-        assert await uow.attempts.claim_due(10) == [replace(held, tries=2)]
+        assert await uow.attempts.claim_due(10, DEATHS_MAX) == [replace(held, tries=2)]
     async with units.begin() as uow:
-        assert await uow.attempts.claim_due(10) == []
+        assert await uow.attempts.claim_due(10, DEATHS_MAX) == []
 
 
 async def test_workers_at_once_claim_each_attempt_once(
@@ -199,9 +199,9 @@ async def test_workers_at_once_claim_each_attempt_once(
 ) -> None:
     added = await add_charges(units, ids, payer, 30)
     await make_due(engine)
-    claims = await at_once(units, 8, lambda uow: uow.attempts.claim_due(3))
+    claims = await at_once(units, 8, lambda uow: uow.attempts.claim_due(3, DEATHS_MAX))
     assert all(len(claim) <= 3 for claim in claims)
-    while left := await at_once(units, 4, lambda uow: uow.attempts.claim_due(3)):
+    while left := await at_once(units, 4, lambda uow: uow.attempts.claim_due(3, DEATHS_MAX)):
         claims += left
         if not any(left):
             break
@@ -220,7 +220,7 @@ async def test_a_claim_keeps_to_its_limit_whatever_plan_the_database_chooses(
         await connection.exec_driver_sql("ANALYZE attempts")
         for plan in ("hashjoin", "mergejoin", "material", "hashagg", "sort", "indexscan", "bitmapscan"):
             await connection.exec_driver_sql(f"SET LOCAL enable_{plan} = off")
-        assert len(await SqlUnitOfWork(connection).attempts.claim_due(2)) == 2
+        assert len(await SqlUnitOfWork(connection).attempts.claim_due(2, DEATHS_MAX)) == 2
 
 
 async def test_who_lost_the_lease_can_change_nothing(
@@ -229,10 +229,10 @@ async def test_who_lost_the_lease_can_change_nothing(
     (slow,) = await add_charges(units, ids, payer, 1)
     await make_due(engine)
     async with units.begin() as uow:
-        (quick,) = await uow.attempts.claim_due(1)
+        (quick,) = await uow.attempts.claim_due(1, DEATHS_MAX)
     attempts_of_the_slow: list[Callable[[SqlUnitOfWork], Awaitable[None]]] = [
         lambda uow: uow.attempts.advance(slow, AttemptStep.CONFIRM),
-        lambda uow: uow.attempts.defer(slow, timedelta(0)),
+        lambda uow: uow.attempts.defer(slow, timedelta(0), None),
         lambda uow: uow.attempts.mark_manual(slow, "no idea"),
     ]
     before = await rows(engine, "SELECT * FROM attempts")
@@ -246,7 +246,7 @@ async def test_who_lost_the_lease_can_change_nothing(
         await uow.attempts.finish(quick.id)
         # What another door has finished stays finished.
         with pytest.raises(LeaseLost):
-            await uow.attempts.defer(quick, timedelta(0))
+            await uow.attempts.defer(quick, timedelta(0), None)
 
 
 async def test_an_attempt_left_to_a_person_is_not_taken_up_but_counts_as_open(
@@ -257,13 +257,115 @@ async def test_an_attempt_left_to_a_person_is_not_taken_up_but_counts_as_open(
         await uow.attempts.mark_manual(left, "The processor lists no such refund.")
     await rows(engine, "UPDATE attempts SET next_check_at = now() - interval '1 day' RETURNING 1")
     async with units.begin() as uow:
-        assert await uow.attempts.claim_due(10) == []
+        assert await uow.attempts.claim_due(10, DEATHS_MAX) == []
         assert await uow.attempts.is_open(left.transaction_id, AttemptKind.CHARGE)
         await uow.attempts.finish_all(left.transaction_id, frozenset({AttemptKind.CHARGE}))
         assert not await uow.attempts.is_open(left.transaction_id, AttemptKind.CHARGE)
     assert await rows(engine, "SELECT state, reason FROM attempts") == [
         (AttemptState.DONE.value, "The processor lists no such refund.")
     ]
+
+
+async def test_a_renewed_lease_holds_and_tells_how_old_the_keys_are(
+    engine: AsyncEngine, units: SqlUnitsOfWork, payer: UserId, ids: SequentialIds
+) -> None:
+    (held,) = await add_charges(units, ids, payer, 1)
+    await age_attempts(engine, timedelta(hours=23))
+    await rows(engine, "UPDATE attempts SET lease_until = now() - interval '1 s', next_check_at = now() RETURNING 1")
+    async with units.begin() as uow:
+        assert timedelta(hours=23) < await uow.attempts.renew(held) < timedelta(hours=24)
+        assert await uow.attempts.claim_due(10, DEATHS_MAX) == []
+        await uow.attempts.defer(held, timedelta(0), None)
+    # One that was on its way when the attempt was deferred holds nothing.
+    async with units.begin() as uow:
+        with pytest.raises(LeaseLost):
+            await uow.attempts.renew(held)
+        (claimed,) = await uow.attempts.claim_due(10, DEATHS_MAX)
+        assert timedelta(hours=23) < claimed.key_age < timedelta(hours=24)
+
+
+async def test_what_nobody_reports_of_is_parked_after_some_claims_in_a_row(
+    engine: AsyncEngine, units: SqlUnitsOfWork, payer: UserId, ids: SequentialIds
+) -> None:
+    (deadly,) = await add_charges(units, ids, payer, 1)
+
+    async def claim() -> Attempt:
+        await make_due(engine)
+        async with units.begin() as uow:
+            (claimed,) = await uow.attempts.claim_due(10, 3)
+        return claimed
+
+    # A report in between begins the count anew: it did not kill that one.
+    for _ in range(2):
+        claimed = await claim()
+    async with units.begin() as uow:
+        await uow.attempts.defer(claimed, timedelta(0), "no answer")
+    states = [(await claim()).state for _ in range(4)]
+    assert states == [AttemptState.OPEN] * 3 + [AttemptState.PARKED]
+    await make_due(engine)
+    async with units.begin() as uow:
+        assert await uow.attempts.claim_due(10, 3) == []
+        assert await uow.attempts.is_open(deadly.transaction_id, AttemptKind.CHARGE)
+    assert await rows(engine, "SELECT state, reason, lease_until FROM attempts") == [
+        ("PARKED", "Whoever worked on it died without a word, 3 times in a row.", None)
+    ]
+
+
+async def test_an_event_that_is_held_on_to_is_not_due(
+    engine: AsyncEngine, units: SqlUnitsOfWork, payer: UserId, acts: Acts
+) -> None:
+    event = acts.event("evt_1", EventSubject.CHARGE, "ch_1")
+    async with units.begin() as uow:
+        await uow.webhook_events.store(event, START)
+        await uow.webhook_events.claim_due(1)
+    await make_due(engine)
+    async with units.begin() as uow:
+        await uow.webhook_events.renew([event])
+        assert await uow.webhook_events.claim_due(1) == []
+        await uow.webhook_events.settle([event], EventState.APPLIED, None, transaction_id=None, at=START)
+    before = await rows(engine, "SELECT * FROM webhook_events")
+    async with units.begin() as uow:
+        await uow.webhook_events.renew([event])
+    assert await rows(engine, "SELECT * FROM webhook_events") == before
+
+
+async def test_those_who_died_together_are_taken_up_apart(
+    engine: AsyncEngine, units: SqlUnitsOfWork, payer: UserId, ids: SequentialIds
+) -> None:
+    await add_charges(units, ids, payer, 20)
+    await make_due(engine)
+    async with units.begin() as uow:
+        await uow.attempts.claim_due(20, DEATHS_MAX)
+    ((different, too_early),) = await rows(
+        engine,
+        "SELECT count(DISTINCT next_check_at - lease_until), count(*) FILTER (WHERE next_check_at < lease_until)"
+        " FROM attempts",
+    )
+    assert (different, too_early) == (20, 0)
+
+
+async def test_since_when_an_outcome_is_unknown(
+    engine: AsyncEngine, units: SqlUnitsOfWork, payer: UserId, ids: SequentialIds
+) -> None:
+    await add_charges(units, ids, payer, 1)
+    unknown = "SELECT unknown_since IS NOT NULL, unknown_since = last_checked_at, reason FROM attempts"
+    assert await rows(engine, unknown) == [(False, None, None)]
+
+    async def look(unknown_because: str | None) -> None:
+        await make_due(engine)
+        async with units.begin() as uow:
+            (claimed,) = await uow.attempts.claim_due(1, DEATHS_MAX)
+            await uow.attempts.defer(claimed, timedelta(0), unknown_because)
+
+    # The first claim, a request's, ended without a word; the worker's look brought an answer.
+    await look(None)
+    assert await rows(engine, unknown) == [(False, None, None)]
+    await look("no answer")
+    assert await rows(engine, unknown) == [(True, True, "no answer")]
+    await look("still none")
+    assert await rows(engine, unknown) == [(True, False, "still none")]
+    await look(None)
+    assert await rows(engine, unknown) == [(False, None, None)]
 
 
 async def test_a_transaction_has_one_open_capture_or_void(
@@ -351,7 +453,7 @@ async def test_the_first_request_counts_as_running_for_one_lease(
     assert not await running()
     await make_due(engine)
     async with units.begin() as uow:
-        assert await uow.attempts.claim_due(1) != []
+        assert await uow.attempts.claim_due(1, DEATHS_MAX) != []
     assert not await running()
 
 

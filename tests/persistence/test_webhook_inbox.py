@@ -1,11 +1,13 @@
 """What may come into the inbox: told twice or late, of other accounts and modes, untrue, in heaps, or too much for us."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from domain import leases
 from domain.currencies import Currency
 from domain.ids import NIL, RefundId, TransactionId
 from domain.messaging.apply_webhooks import FAILURES_MAX
@@ -16,6 +18,7 @@ from domain.payments.transaction import Transaction, TransactionStatus
 from tests.support.acts import Acts, transaction_in
 from tests.support.database import make_due, rows
 from tests.support.fake_gateway import ACCOUNT
+from tests.support.waiting import until
 
 S = TransactionStatus
 CHARGE, REFUND, OTHER = EventSubject.CHARGE, EventSubject.REFUND, EventSubject.OTHER
@@ -306,6 +309,23 @@ async def test_an_absent_processor_is_no_mistake_of_ours(acts: Acts) -> None:
         assert await fail_once(acts) == [RECEIVED]
     assert await acts.apply_events() == [APPLIED]
     assert (await acts.now(pending.id)).status is S.COMPLETED
+
+
+async def test_an_event_whose_look_takes_long_stays_claimed(acts: Acts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "HEARTBEAT", timedelta(milliseconds=1))
+    pending = await left_open(acts)
+    gate = acts.gateway.hold_next("look_up_charge")
+    slow = asyncio.create_task(acts.tell(CHARGE, pending.processor_reference))
+    await gate.reached.wait()
+    await make_due(acts.engine)
+
+    async def renewed() -> bool:
+        return await rows(acts.engine, "SELECT next_try_at > clock_timestamp() FROM webhook_events") == [(True,)]
+
+    await until(renewed)
+    assert await acts.webhooks.claim(10) == []
+    gate.released.set()
+    assert await slow == [APPLIED]
 
 
 async def test_an_event_whose_workers_die_is_parked(acts: Acts) -> None:

@@ -1,6 +1,7 @@
 """Fixtures over a real PostgreSQL: one migrated database for each xdist worker, empty at the start of each test."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import Executable, delete, text, update
@@ -56,6 +57,17 @@ async def make_due(engine: AsyncEngine, attempt: Attempt | None = None) -> None:
             await connection.execute(
                 text("UPDATE webhook_events SET next_try_at = clock_timestamp() - interval '1 hour'")
             )
+
+
+async def age_attempts(engine: AsyncEngine, by: timedelta) -> None:
+    """Let so much time have passed since each attempt was stored, and since its outcome became unknown."""
+    async with engine.begin() as connection:
+        await connection.execute(
+            text(
+                "UPDATE attempts SET first_sent_at = first_sent_at - CAST(:by AS interval), unknown_since = unknown_since - :by"
+            ),
+            {"by": by},
+        )
 
 
 async def rows(engine: AsyncEngine, query: str, **parameters: object) -> list[tuple[object, ...]]:

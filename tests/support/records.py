@@ -116,7 +116,6 @@ def attempt(
         refund_id=refund_id,
         amount=None if kind is AttemptKind.VOID else 1000,
         step=AttemptStep.CREATE if kind is AttemptKind.CHARGE else AttemptStep.SEND,
-        first_sent_at=START,
     )
 
 
