@@ -22,9 +22,10 @@ from api.request import RequestLog, record_of
 from api.rest.health import ReadinessCheck, Ready, alive
 from api.rest.stripe_webhook import StripeWebhook
 from domain.errors import ObjectNotFound
+from domain.ledger.queries import LedgerReader
 from domain.messaging.inbox import InboxReader
 from domain.messaging.receive_webhook import ReceiveWebhook
-from domain.payments.queries import Reader
+from domain.payments.queries import DisputeReader, Reader
 from domain.ports import IdSource
 
 
@@ -36,6 +37,8 @@ class Services:
     receive_webhook: ReceiveWebhook
     reader: Reader
     inbox: InboxReader
+    ledger: LedgerReader
+    disputes: DisputeReader
     tokens: AccessTokens
     readiness: ReadinessCheck
     ids: IdSource
@@ -51,6 +54,8 @@ def create_application(services: Services, lifespan: Lifespan[Starlette] | None 
         acts=services.acts,
         reader=services.reader,
         inbox=services.inbox,
+        ledger=services.ledger,
+        disputes=services.disputes,
         page=None if graphiql is None else graphiql_page(graphiql),
     )
     graphql = Route("/graphql", endpoint.__call__)

@@ -11,6 +11,7 @@ import typer
 
 from app.audit_commands import audit_app
 from app.commands import CommandFailed, database_settings
+from app.ledger_commands import ledger_app
 from domain.access import Role
 from domain.errors import FlorinError
 
@@ -31,6 +32,7 @@ app = typer.Typer(
 users_app = typer.Typer(help="Users.", no_args_is_help=True)
 app.add_typer(users_app, name="users")
 app.add_typer(audit_app, name="audit")
+app.add_typer(ledger_app, name="ledger")
 
 
 @app.command()

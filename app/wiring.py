@@ -30,8 +30,10 @@ from domain.ports import Clock, IdSource
 from gateways.stripe.events import StripeWebhookVerifier
 from gateways.stripe.excerpt import excerpt
 from gateways.stripe.gateway import StripeGateway
+from persistence.dispute_reader import SqlDisputeReader
 from persistence.engine import open_engine
 from persistence.inbox import SqlInboxReader
+from persistence.ledger_reader import SqlLedgerReader
 from persistence.reader import SqlReader
 from persistence.schema import current_revision, head_revision
 from persistence.unit_of_work import SqlUnitsOfWork
@@ -128,6 +130,8 @@ def services(parts: Parts, graphiql: GraphiqlConfig | None) -> Services:
         receive_webhook=ReceiveWebhook(units=parts.units, verifier=StripeWebhookVerifier(secrets), clock=parts.clock),
         reader=parts.reader,
         inbox=SqlInboxReader(parts.engine, excerpt),
+        ledger=SqlLedgerReader(parts.engine),
+        disputes=SqlDisputeReader(parts.engine),
         tokens=AccessTokens(settings.tokens(), parts.clock),
         readiness=lambda: readiness(parts.engine),
         ids=parts.ids,

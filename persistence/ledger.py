@@ -1,12 +1,11 @@
 """The ledger in PostgreSQL: entries are added in one statement, and never changed."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping, TextClause, bindparam, select, text
-from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
+from sqlalchemy import RowMapping, TextClause, bindparam, func, select, text
+from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP, aggregate_order_by
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import BigInteger, SmallInteger, Text
@@ -102,51 +101,51 @@ class SqlLedger:
         )
 
     async def of_refund(self, refund_id: RefundId) -> list[JournalEntry]:
-        found = await self._connection.execute(
-            select(journal_entries, *LINE_COLUMNS)
-            .join(ledger_entries, ledger_entries.c.entry_id == journal_entries.c.id)
-            .join(ledger_accounts, ledger_accounts.c.id == ledger_entries.c.account_id)
-            .where(journal_entries.c.refund_id == refund_id)
-            .order_by(journal_entries.c.posted_at, journal_entries.c.id, ledger_entries.c.line)
+        statement = select(*ENTRY_COLUMNS).where(journal_entries.c.refund_id == refund_id)
+        return [journal_entry_of(row) for row in (await self._connection.execute(statement)).mappings()]
+
+
+# An entry's lines as one JSON list, so that an entry is one row, and a page of them is cut before their lines are read.
+ENTRY_COLUMNS = (
+    *journal_entries.c,
+    select(
+        func.jsonb_agg(
+            aggregate_order_by(
+                func.jsonb_build_array(
+                    ledger_accounts.c.kind,
+                    ledger_accounts.c.currency,
+                    ledger_accounts.c.user_id,
+                    ledger_entries.c.amount,
+                ),
+                ledger_entries.c.line,
+            )
         )
-        return journal_entries_of(found.mappings())
-
-
-LINE_COLUMNS = (
-    ledger_entries.c.amount.label("line_amount"),
-    ledger_accounts.c.kind.label("account_kind"),
-    ledger_accounts.c.currency.label("account_currency"),
-    ledger_accounts.c.user_id.label("account_user_id"),
+    )
+    .select_from(ledger_entries.join(ledger_accounts, ledger_accounts.c.id == ledger_entries.c.account_id))
+    .where(ledger_entries.c.entry_id == journal_entries.c.id)
+    .correlate(journal_entries)
+    .scalar_subquery()
+    .label("line_items"),
 )
 
 
-def journal_entries_of(rows: Iterable[RowMapping]) -> list[JournalEntry]:
-    """The entries in rows of one line each, in the order in which they come."""
-    heads: dict[UUID, RowMapping] = {}
-    lines: defaultdict[UUID, list[LedgerEntry]] = defaultdict(list)
-    for row in rows:
-        heads.setdefault(row["id"], row)
-        lines[row["id"]].append(LedgerEntry(_account_of(row), row["line_amount"]))
-    return [_entry_of(head, lines[entry_id]) for entry_id, head in heads.items()]
-
-
-def _entry_of(row: RowMapping, lines: Sequence[LedgerEntry]) -> JournalEntry:
+def journal_entry_of(row: RowMapping) -> JournalEntry:
     return JournalEntry(
         id=JournalEntryId(row["id"]),
         transaction_id=TransactionId(row["transaction_id"]),
         kind=EntryKind(row["kind"]),
         source=row["source"],
-        lines=tuple(lines),
+        lines=tuple(LedgerEntry(_account(*of), amount) for *of, amount in row["line_items"]),
         posted_at=row["posted_at"],
         refund_id=None if row["refund_id"] is None else RefundId(row["refund_id"]),
         dispute_id=None if row["dispute_id"] is None else DisputeId(row["dispute_id"]),
     )
 
 
-def _account_of(row: RowMapping) -> Account:
-    user_id = row["account_user_id"]
-    return Account(
-        AccountKind(row["account_kind"]),
-        Currency(row["account_currency"]),
-        None if user_id is None else UserId(user_id),
-    )
+def account_of(row: RowMapping) -> Account:
+    return _account(row["kind"], row["currency"], row["user_id"])
+
+
+def _account(kind: str, currency: str, user_id: UUID | str | None) -> Account:
+    customer = None if user_id is None else UserId(UUID(str(user_id)))
+    return Account(AccountKind(kind), Currency(currency), customer)

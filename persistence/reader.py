@@ -1,27 +1,18 @@
 """Reads for lists, nodes and dataloaders. Each is one statement on a connection of its own, inside its actor's scope."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
-from typing import Any, TypeVar
-from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
-    FromClause,
-    RowMapping,
-    Select,
     and_,
-    bindparam,
     false,
     func,
     or_,
     select,
     true,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.dialects.postgresql import UUID as PG_UUID
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from domain.access import Scope
 from domain.audit import AuditEntry
@@ -39,16 +30,13 @@ from domain.payments.queries import (
 from domain.payments.refund import Refund
 from domain.payments.transaction import Transaction
 from persistence.audit import audit_entry_of
-from persistence.engine import autocommitting
+from persistence.batched_reader import BatchedReader, among, of_visible
 from persistence.paging import Keyset, page_of
 from persistence.refunds import refund_of
 from persistence.tables import audit_entries, refunds, transactions, users
 from persistence.transactions import COLUMNS as TRANSACTION_COLUMNS
 from persistence.transactions import transaction_of, visible
 from persistence.users import user_of
-
-T = TypeVar("T")
-Id = TypeVar("Id", bound=UUID)
 
 _BIGINT_MAX = 2**63 - 1
 _WORD = re.compile(r"[^\W_]+")
@@ -58,15 +46,12 @@ _OLDEST_ENTRY_FIRST = Keyset(audit_entries.c.number, audit_entries.c.id, descend
 _NEWEST_TRANSACTION_FIRST = Keyset(transactions.c.created_at, transactions.c.id, descending=True)
 
 
-class SqlReader:
+class SqlReader(BatchedReader):
     """The reads behind `domain.payments.queries.Reader`."""
-
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
 
     async def transactions_by_ids(self, ids: Sequence[TransactionId], scope: Scope) -> dict[TransactionId, Transaction]:
         c = transactions.c
-        statement = select(*TRANSACTION_COLUMNS).where(_among(c.id, ids), visible(scope))
+        statement = select(*TRANSACTION_COLUMNS).where(among(c.id, ids), visible(scope))
         return {record.id: record for record in map(transaction_of, await self._rows(statement))}
 
     async def transactions(
@@ -85,17 +70,17 @@ class SqlReader:
 
     async def users_by_ids(self, ids: Sequence[UserId], scope: Scope) -> dict[UserId, User]:
         own = true() if scope.owner is None else users.c.id == scope.owner
-        statement = select(*users.c).where(_among(users.c.id, ids), own)
+        statement = select(*users.c).where(among(users.c.id, ids), own)
         return {record.id: record for record in map(user_of, await self._rows(statement))}
 
     async def refunds_by_ids(self, ids: Sequence[RefundId], scope: Scope) -> dict[RefundId, Refund]:
-        statement = select(*refunds.c).where(_among(refunds.c.id, ids), _of_visible(refunds.c.transaction_id, scope))
+        statement = select(*refunds.c).where(among(refunds.c.id, ids), of_visible(refunds.c.transaction_id, scope))
         return {record.id: record for record in map(refund_of, await self._rows(statement))}
 
     async def refunds_of(
         self, transaction_ids: Sequence[TransactionId], page: PageRequest, scope: Scope
     ) -> dict[TransactionId, Page[Refund]]:
-        child = select(*refunds.c).where(_of_visible(refunds.c.transaction_id, scope))
+        child = select(*refunds.c).where(of_visible(refunds.c.transaction_id, scope))
         return await self._pages_of(
             transaction_ids, refunds.c.transaction_id, child, _OLDEST_REFUND_FIRST, page, refund_of, "created_at"
         )
@@ -107,14 +92,14 @@ class SqlReader:
 
     async def audit_entries_by_ids(self, ids: Sequence[AuditEntryId], scope: Scope) -> dict[AuditEntryId, AuditEntry]:
         c = audit_entries.c
-        statement = select(*c).where(_among(c.id, ids), _of_visible(c.transaction_id, scope))
+        statement = select(*c).where(among(c.id, ids), of_visible(c.transaction_id, scope))
         return {record.id: record for record in map(audit_entry_of, await self._rows(statement))}
 
     async def audit_log_of(
         self, transaction_ids: Sequence[TransactionId], page: PageRequest, scope: Scope
     ) -> dict[TransactionId, Page[AuditEntry]]:
         c = audit_entries.c
-        child = select(*c).where(_of_visible(c.transaction_id, scope))
+        child = select(*c).where(of_visible(c.transaction_id, scope))
         return await self._pages_of(
             transaction_ids, c.transaction_id, child, _OLDEST_ENTRY_FIRST, page, audit_entry_of, "number"
         )
@@ -136,61 +121,10 @@ class SqlReader:
         c = transactions.c
         statement = (
             select(c.user_id, func.count().label("number"))
-            .where(_among(c.user_id, user_ids), visible(scope))
+            .where(among(c.user_id, user_ids), visible(scope))
             .group_by(c.user_id)
         )
         return {UserId(row["user_id"]): row["number"] for row in await self._rows(statement)}
-
-    async def _pages_of(
-        self,
-        parent_ids: Sequence[Id],
-        parent_column: ColumnElement[Any],
-        child: Select[*tuple[Any, ...]],
-        keyset: Keyset,
-        page: PageRequest,
-        record: Callable[[RowMapping], T],
-        ordered_by: str,
-    ) -> dict[Id, Page[T]]:
-        """The same page of every parent's children in one statement, each parent's cut by the index on its own."""
-        unique = list(dict.fromkeys(parent_ids))
-        parent = func.unnest(_array(unique)).table_valued("parent_id", name="parents").render_derived()
-        parent_id: ColumnElement[Any] = parent.c.parent_id
-        piece = keyset.cut(child.where(parent_column == parent_id), page).lateral("piece")
-        rows = await self._rows(select(parent_id, piece).select_from(parent.join(piece, true())))
-        by_parent: dict[UUID, list[RowMapping]] = {parent: [] for parent in unique}
-        for row in rows:
-            by_parent[row["parent_id"]].append(row)
-        return {parent: page_of(by_parent[parent], page, record=record, ordered_by=ordered_by) for parent in unique}
-
-    async def _counts_of(
-        self, transaction_ids: Sequence[TransactionId], table: FromClause, scope: Scope
-    ) -> dict[TransactionId, int]:
-        column = table.c.transaction_id
-        statement = (
-            select(column, func.count().label("number"))
-            .where(_among(column, transaction_ids), _of_visible(column, scope))
-            .group_by(column)
-        )
-        return {TransactionId(row["transaction_id"]): row["number"] for row in await self._rows(statement)}
-
-    async def _rows(self, statement: Select[*tuple[Any, ...]]) -> Sequence[RowMapping]:
-        async with autocommitting(self._engine) as connection:
-            return (await connection.execute(statement)).mappings().all()
-
-
-def _array(ids: Sequence[UUID]) -> ColumnElement[Any]:
-    """The ids as one array parameter, so that a statement's text does not depend on their number."""
-    return bindparam(None, list(ids), type_=ARRAY(PG_UUID))
-
-
-def _among(column: ColumnElement[Any], ids: Sequence[UUID]) -> ColumnElement[bool]:
-    return column == func.any(_array(ids))
-
-
-def _of_visible(transaction_id: ColumnElement[Any], scope: Scope) -> ColumnElement[bool]:
-    if scope.owner is None:
-        return true()
-    return transaction_id.in_(select(transactions.c.id).where(transactions.c.user_id == scope.owner))
 
 
 def _conditions(where: TransactionFilter) -> list[ColumnElement[bool]]:

@@ -8,11 +8,12 @@ from strawberry.types import Info as StrawberryInfo
 from api.graphql.loaders import Loaders
 from domain.access import Actor
 from domain.errors import Unauthenticated
+from domain.ledger.queries import LedgerReader
 from domain.messaging.inbox import InboxReader
 from domain.messaging.reapply_webhook import ReapplyWebhook
 from domain.payments.authorized import AuthorizedPayments
 from domain.payments.create_payment import CreatePayment
-from domain.payments.queries import Reader
+from domain.payments.queries import DisputeReader, Reader
 from domain.payments.refund_payment import RefundPayment
 
 
@@ -34,6 +35,8 @@ class Context:
     acts: Acts
     reader: Reader
     inbox: InboxReader
+    ledger: LedgerReader
+    disputes: DisputeReader
     actor: Actor | None
     operation_name: str | None = None
     _loaders: Loaders | None = field(default=None, init=False)
@@ -48,7 +51,7 @@ class Context:
     def loaders(self) -> Loaders:
         """The request's loaders, inside its actor's scope. Raises Unauthenticated."""
         if self._loaders is None:
-            self._loaders = Loaders(self.reader, self.inbox, self.require_actor())
+            self._loaders = Loaders(self.reader, self.inbox, self.ledger, self.disputes, self.require_actor())
         return self._loaders
 
     def forget_loaded(self) -> None:

@@ -10,7 +10,10 @@ from strawberry.types.enum import StrawberryEnumDefinition
 from domain.access import ActorKind, Role
 from domain.currencies import Currency
 from domain.errors import ErrorCode, Refusal, catalogue
+from domain.ledger.accounts import AccountKind
+from domain.ledger.entries import EntryKind
 from domain.messaging.webhook_events import EventState
+from domain.payments.dispute import DisputeStatus
 from domain.payments.queries import OrderDirection, OrderField
 from domain.payments.refund import RefundReason, RefundStatus
 from domain.payments.transaction import CaptureMethod, NextActionType, TransactionStatus
@@ -54,6 +57,50 @@ _publish(
         RefundReason.FRAUDULENT: "The payment was not made by the card's owner.",
         RefundReason.REQUESTED_BY_CUSTOMER: "The payer asked for the money back.",
     },
+)
+_publish(
+    DisputeStatus,
+    {
+        DisputeStatus.INQUIRY: "The bank only asks; no money has been taken, and a refund may settle it.",
+        DisputeStatus.INQUIRY_CLOSED: "The bank has stopped asking.",
+        DisputeStatus.NEEDS_RESPONSE: "The money has been taken; evidence can be given to the processor.",
+        DisputeStatus.UNDER_REVIEW: "The bank looks at the evidence.",
+        DisputeStatus.WON: "Decided for the merchant: the money comes back.",
+        DisputeStatus.LOST: "Decided for the payer: the money is lost.",
+    },
+)
+_publish(
+    AccountKind,
+    {
+        AccountKind.PROCESSOR_BALANCE: "What the processor holds for the merchant.",
+        AccountKind.CUSTOMER: "What a customer owes: nothing, but for a refund on its way to them.",
+        AccountKind.REVENUE: "What was sold.",
+        AccountKind.REFUNDS: "What was given back.",
+        AccountKind.PROCESSOR_FEES: "What the processor keeps, for payments and for disputes.",
+        AccountKind.DISPUTES: "What banks have taken back while it is not decided who keeps it.",
+        AccountKind.DISPUTE_LOSSES: "What was lost for good in disputes.",
+        AccountKind.CURRENCY_CONVERSION: "What the processor exchanged into the currency in which it settles.",
+    },
+    name="LedgerAccountKind",
+)
+_publish(
+    EntryKind,
+    {
+        EntryKind.CHARGE: "Money was taken at once.",
+        EntryKind.CAPTURE: "Authorized money was taken.",
+        EntryKind.PROCESSOR_FEE: "The processor's fee became known.",
+        EntryKind.PROCESSOR_FEE_CORRECTION: "The processor changed its fee.",
+        EntryKind.CONVERSION: "The processor exchanged money into the currency in which it settles.",
+        EntryKind.REFUND: "A refund's money left the processor's balance.",
+        EntryKind.REFUND_SETTLED: "A refund is complete.",
+        EntryKind.REFUND_FAILED: "A refund failed: what was posted for it is reversed.",
+        EntryKind.DISPUTE: "Disputed money was taken.",
+        EntryKind.DISPUTE_WON: "Disputed money was put back.",
+        EntryKind.DISPUTE_FEE: "The processor's fee for a dispute, or its return.",
+        EntryKind.DISPUTE_LOST: "A lost dispute's money is written off.",
+        EntryKind.DISPUTE_LOSS_REVERSED: "A lost dispute was overturned: the write-off is reversed.",
+    },
+    name="JournalEntryKind",
 )
 _publish(
     CaptureMethod,

@@ -15,8 +15,9 @@ from api.negotiation import preferred
 from api.problem import status_of
 from api.request import read_body, record_of
 from domain.errors import BadInput, FlorinError, RequestError, Unauthenticated
+from domain.ledger.queries import LedgerReader
 from domain.messaging.inbox import InboxReader
-from domain.payments.queries import Reader
+from domain.payments.queries import DisputeReader, Reader
 
 BODY_BYTES_MAX = 1024 * 1024
 
@@ -58,6 +59,8 @@ class GraphQLEndpoint:
     acts: Acts
     reader: Reader
     inbox: InboxReader
+    ledger: LedgerReader
+    disputes: DisputeReader
     page: Callable[[Request], Awaitable[Response]] | None
 
     async def __call__(self, request: Request) -> Response:
@@ -88,7 +91,15 @@ class GraphQLEndpoint:
         record = record_of(request)
         actor = await self.authentication.actor(request.headers)
         record.actor = None if actor is None else actor.user_id
-        context = Context(request_id=record.id, acts=self.acts, reader=self.reader, inbox=self.inbox, actor=actor)
+        context = Context(
+            request_id=record.id,
+            acts=self.acts,
+            reader=self.reader,
+            inbox=self.inbox,
+            ledger=self.ledger,
+            disputes=self.disputes,
+            actor=actor,
+        )
         result = await self.executor.run(operation, context, read_only=request.method == "GET")
         record.operation = context.operation_name
         # A client that asks for plain JSON gets 200 for every well-formed request: it may stand behind proxies that make

@@ -1,13 +1,25 @@
 """The schema: what can be asked, put together from one file for each noun."""
 
 import asyncio
-from typing import Annotated
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Annotated, Any, TypeVar
+from uuid import UUID
 
 import strawberry
+from strawberry.dataloader import DataLoader
 from strawberry.schema.config import StrawberryConfig
 
 from api.graphql.audit import AuditEntry, audit_entry_type
 from api.graphql.context import Context, Info
+from api.graphql.disputes import Dispute, dispute_type
+from api.graphql.ledger import (
+    JournalEntry,
+    LedgerAccount,
+    LedgerQueries,
+    journal_entry_type,
+    ledger_account_type,
+)
+from api.graphql.loaders import Loaders
 from api.graphql.nodes import Node
 from api.graphql.paging import After, Before, Connection, First, Last, connection, page_request
 from api.graphql.payments import Mutation
@@ -25,12 +37,14 @@ from api.graphql.users import User, user_type
 from api.graphql.webhooks import WebhookEvent, WebhookQueries, webhook_event_type
 from domain import ids
 from domain.errors import BadInput, Unauthenticated
-from domain.ids import AuditEntryId, IdKind, RefundId, TransactionId, UserId, WebhookEventId
+from domain.ids import IdKind
 from domain.payments.queries import ANY_TRANSACTION, PAGE_SIZE_MAX, Order
+
+R = TypeVar("R")
 
 
 @strawberry.type(description="Everything that can be read. A customer sees what is their own; staff see all.")
-class Query(WebhookQueries):
+class Query(LedgerQueries, WebhookQueries):
     """The queries."""
 
     @strawberry.field(description="Any object by its id; null where there is none, or none that you may see.")
@@ -106,29 +120,38 @@ class Query(WebhookQueries):
 async def _node(context: Context, text: str) -> Node | None:
     """The object with this id, through the loaders, so that many ids of one kind cost one statement."""
     loaders = context.loaders
-    match ids.decode(text):
-        case IdKind.TRANSACTION, value:
-            transaction = await loaders.transactions.load(TransactionId(value))
-            return None if transaction is None else transaction_type(transaction)
-        case IdKind.REFUND, value:
-            refund = await loaders.refunds.load(RefundId(value))
-            return None if refund is None else refund_type(refund)
-        case IdKind.USER, value:
-            user = await loaders.users.load(UserId(value))
-            return None if user is None else user_type(user)
-        case IdKind.AUDIT_ENTRY, value:
-            entry = await loaders.audit_entries.load(AuditEntryId(value))
-            return None if entry is None else audit_entry_type(entry)
-        case IdKind.WEBHOOK_EVENT, value:
-            event = await loaders.webhook_events.load(WebhookEventId(value))
-            return None if event is None else webhook_event_type(event)
-        case _:
-            return None
+    decoded = ids.decode(text)
+    load = None if decoded is None else _LOADS.get(decoded[0])
+    return None if decoded is None or load is None else await load(loaders, decoded[1])
+
+
+def _loads(
+    # Any: each kind's loader has a key type of its own, made of the id's UUID.
+    loader_of: Callable[[Loaders], DataLoader[Any, R | None]],
+    node: Callable[[R], Node],
+) -> Callable[[Loaders, UUID], Awaitable[Node | None]]:
+    async def load(loaders: Loaders, value: UUID) -> Node | None:
+        record = await loader_of(loaders).load(value)
+        return None if record is None else node(record)
+
+    return load
+
+
+_LOADS: Mapping[IdKind, Callable[[Loaders, UUID], Awaitable[Node | None]]] = {
+    IdKind.TRANSACTION: _loads(lambda loaders: loaders.transactions, transaction_type),
+    IdKind.REFUND: _loads(lambda loaders: loaders.refunds, refund_type),
+    IdKind.DISPUTE: _loads(lambda loaders: loaders.disputes, dispute_type),
+    IdKind.USER: _loads(lambda loaders: loaders.users, user_type),
+    IdKind.AUDIT_ENTRY: _loads(lambda loaders: loaders.audit_entries, audit_entry_type),
+    IdKind.JOURNAL_ENTRY: _loads(lambda loaders: loaders.ledger.entries, journal_entry_type),
+    IdKind.LEDGER_ACCOUNT: _loads(lambda loaders: loaders.ledger.accounts, ledger_account_type),
+    IdKind.WEBHOOK_EVENT: _loads(lambda loaders: loaders.webhook_events, webhook_event_type),
+}
 
 
 schema = strawberry.Schema(
     query=Query,
     mutation=Mutation,
-    types=[Transaction, Refund, User, AuditEntry, WebhookEvent, *ERROR_TYPES],
+    types=[Transaction, Refund, Dispute, User, AuditEntry, JournalEntry, LedgerAccount, WebhookEvent, *ERROR_TYPES],
     config=StrawberryConfig(scalar_map=SCALARS),
 )

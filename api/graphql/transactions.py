@@ -6,10 +6,12 @@ from decimal import Decimal
 import strawberry
 from strawberry.scalars import JSON
 
-from api.graphql import audit, refunds
+from api.graphql import audit, disputes, ledger, refunds
 from api.graphql.audit import AuditEntry, audit_entry_type
 from api.graphql.context import Info
+from api.graphql.disputes import Dispute, dispute_type
 from api.graphql.failures import PaymentFailure, failure_type
+from api.graphql.ledger import JournalEntry, journal_entry_type
 from api.graphql.money import MoneyType, money_type
 from api.graphql.nodes import Node
 from api.graphql.paging import After, Before, Connection, First, Last, Ordering, connection, page_request
@@ -75,7 +77,9 @@ class Transaction(Node):
     def refunded_money(self) -> MoneyType:
         return money_type(self.record.in_own_currency(self.record.refunded))
 
-    @strawberry.field(description="What can still be refunded: captured, less refunds made or under way.")
+    @strawberry.field(
+        description="What can still be refunded: captured, less refunds made or under way, less what is disputed."
+    )
     def refundable_money(self) -> MoneyType:
         return money_type(self.record.in_own_currency(self.record.refundable))
 
@@ -155,6 +159,40 @@ class Transaction(Node):
             lambda refund: refund_type(refund, record),
             lambda: loaders.refund_counts.load(record.id),
         )
+
+    @strawberry.field(description="The transaction's disputes, oldest first. Batched.")
+    async def disputes(
+        self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None
+    ) -> Connection[Dispute]:
+        page = page_request(first, after, last, before, ordering=disputes.OLDEST_FIRST)
+        loaders, transaction_id = info.context.loaders, self.record.id
+        return connection(
+            await loaders.disputes_of(page).load(transaction_id),
+            disputes.OLDEST_FIRST,
+            dispute_type,
+            lambda: loaders.dispute_counts.load(transaction_id),
+        )
+
+    @strawberry.field(
+        description="What the transaction posted to the ledger, oldest first; null for anybody but staff. Batched."
+    )
+    async def journal_entries(
+        self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None
+    ) -> Connection[JournalEntry] | None:
+        page = page_request(first, after, last, before, ordering=ledger.OLDEST_ENTRY_FIRST)
+        if not info.context.require_actor().is_staff:
+            return None
+        loaders, transaction_id = info.context.loaders.ledger, self.record.id
+        return connection(
+            await loaders.entries_of(page).load(transaction_id),
+            ledger.OLDEST_ENTRY_FIRST,
+            journal_entry_type,
+            lambda: loaders.entry_counts.load(transaction_id),
+        )
+
+    @strawberry.field(description="What the payer's bank has taken back, or claims: open disputes and lost ones.")
+    def disputed_money(self) -> MoneyType:
+        return money_type(self.record.in_own_currency(self.record.disputed))
 
     @strawberry.field(description="Everything that happened to the transaction, oldest first.")
     async def audit_log(

@@ -12,7 +12,8 @@ from domain.access import Scope
 from domain.audit import AuditEntry
 from domain.currencies import Currency
 from domain.identity.users import User
-from domain.ids import AuditEntryId, RefundId, TransactionId, UserId
+from domain.ids import AuditEntryId, DisputeId, RefundId, TransactionId, UserId
+from domain.payments.dispute import Dispute
 from domain.payments.refund import Refund
 from domain.payments.transaction import Transaction, TransactionStatus
 
@@ -143,3 +144,19 @@ class Reader(Protocol):
         ...
 
     async def count_transactions_of_users(self, user_ids: Sequence[UserId], scope: Scope) -> dict[UserId, int]: ...
+
+
+class DisputeReader(Protocol):
+    """Reads of disputes, scoped as those of Reader are."""
+
+    async def disputes_by_ids(self, ids: Sequence[DisputeId], scope: Scope) -> dict[DisputeId, Dispute]: ...
+
+    async def disputes_of(
+        self, transaction_ids: Sequence[TransactionId], page: PageRequest, scope: Scope
+    ) -> dict[TransactionId, Page[Dispute]]:
+        """The same piece of each transaction's disputes, oldest first, in one statement."""
+        ...
+
+    async def count_disputes_of(
+        self, transaction_ids: Sequence[TransactionId], scope: Scope
+    ) -> dict[TransactionId, int]: ...

@@ -1,0 +1,328 @@
+"""The ledger, for staff: accounts, the journal and the trial balance."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import groupby
+from typing import TYPE_CHECKING, Annotated
+
+import strawberry
+
+from api.graphql.context import Info
+from api.graphql.disputes import Dispute, dispute_type
+from api.graphql.money import MoneyType, money_type
+from api.graphql.nodes import Node
+from api.graphql.paging import After, Before, Connection, First, Last, Ordering, connection, page_request
+from api.graphql.refunds import Refund, refund_type
+from api.graphql.users import User, user_type
+from domain import ids
+from domain.access import Actor
+from domain.currencies import Currency
+from domain.errors import Forbidden
+from domain.ids import IdKind, LedgerAccountId, TransactionId, UserId
+from domain.ledger.accounts import Account, AccountKind
+from domain.ledger.entries import EntryKind
+from domain.ledger.entries import JournalEntry as JournalEntryRecord
+from domain.ledger.entries import LedgerEntry as LedgerEntryRecord
+from domain.ledger.queries import ANY_ACCOUNT, KindTotals, Totals
+from domain.ledger.queries import AccountFilter as AccountConditions
+from domain.ledger.queries import JournalFilter as JournalConditions
+from domain.money import Money
+
+if TYPE_CHECKING:
+    from api.graphql.transactions import Transaction
+
+OLDEST_ENTRY_FIRST = Ordering("journal:ASC", datetime)
+LATEST_ENTRY_FIRST = Ordering("journal:DESC", datetime)
+OLDEST_ACCOUNT_FIRST = Ordering("ledgerAccounts", datetime)
+
+AsOf = Annotated[
+    datetime | None,
+    strawberry.argument(description="The last moment whose entries count; now, when absent."),
+]
+
+
+@strawberry.type(description="An account of the ledger. Its balance is what was debited less what was credited.")
+class LedgerAccount(Node):
+    """An account on the wire."""
+
+    record: strawberry.Private[Account]
+
+    @strawberry.field(description="The account's opaque global id.")
+    def id(self) -> strawberry.ID:
+        return strawberry.ID(ids.encode(IdKind.LEDGER_ACCOUNT, self.record.id))
+
+    @strawberry.field(description="What the account counts.")
+    def kind(self) -> AccountKind:
+        return self.record.kind
+
+    @strawberry.field(description="The account's only currency.")
+    def currency(self) -> Currency:
+        return self.record.currency
+
+    @strawberry.field(description="Whose it is; null but for a CUSTOMER account. Batched.")
+    async def user(self, info: Info) -> User | None:
+        if self.record.user_id is None:
+            return None
+        user = await info.context.loaders.users.load(self.record.user_id)
+        return None if user is None else user_type(user)
+
+    @strawberry.field(description="Debits less credits. Batched.")
+    async def balance(self, info: Info, as_of: AsOf = None) -> MoneyType:
+        return self._money((await self._totals(info, as_of)).balance)
+
+    @strawberry.field(description="All debits. Batched.")
+    async def debits(self, info: Info, as_of: AsOf = None) -> MoneyType:
+        return self._money((await self._totals(info, as_of)).debits)
+
+    @strawberry.field(description="All credits, as a positive amount. Batched.")
+    async def credits(self, info: Info, as_of: AsOf = None) -> MoneyType:
+        return self._money((await self._totals(info, as_of)).credits)
+
+    async def _totals(self, info: Info, as_of: datetime | None) -> Totals:
+        return await info.context.loaders.ledger.totals(as_of).load(self.record.id) or Totals()
+
+    def _money(self, minor_units: int) -> MoneyType:
+        return money_type(Money(minor_units, self.record.currency))
+
+
+def ledger_account_type(record: Account) -> LedgerAccount:
+    return LedgerAccount(record=record)
+
+
+@strawberry.type(description="One line of a journal entry: an amount on one side of one account.")
+class LedgerEntry:
+    """A line on the wire."""
+
+    record: strawberry.Private[LedgerEntryRecord]
+
+    @strawberry.field(description="The account.")
+    def account(self) -> LedgerAccount:
+        return ledger_account_type(self.record.account)
+
+    @strawberry.field(description="What is debited; null for a credit.")
+    def debit(self) -> MoneyType | None:
+        return self._side(self.record.minor_units)
+
+    @strawberry.field(description="What is credited, as a positive amount; null for a debit.")
+    def credit(self) -> MoneyType | None:
+        return self._side(-self.record.minor_units)
+
+    def _side(self, minor_units: int) -> MoneyType | None:
+        return money_type(Money(minor_units, self.record.account.currency)) if minor_units > 0 else None
+
+
+def ledger_entry_types(lines: Sequence[LedgerEntryRecord]) -> list[LedgerEntry]:
+    return [LedgerEntry(record=line) for line in lines]
+
+
+@strawberry.type(
+    description="What happened to money, as lines whose debits and credits are equal in each currency. Never changed."
+)
+class JournalEntry(Node):
+    """An entry on the wire."""
+
+    record: strawberry.Private[JournalEntryRecord]
+
+    @strawberry.field(description="The entry's opaque global id.")
+    def id(self) -> strawberry.ID:
+        return strawberry.ID(ids.encode(IdKind.JOURNAL_ENTRY, self.record.id))
+
+    @strawberry.field(description="What happened.")
+    def kind(self) -> EntryKind:
+        return self.record.kind
+
+    @strawberry.field(description="What caused it, mostly by the processor's own id of the charge, refund or movement.")
+    def source(self) -> str:
+        return self.record.source
+
+    @strawberry.field(description="The lines.")
+    def lines(self) -> list[LedgerEntry]:
+        return ledger_entry_types(self.record.lines)
+
+    @strawberry.field(description="The transaction whose money it is. Batched.")
+    async def transaction(
+        self, info: Info
+    ) -> Annotated["Transaction", strawberry.lazy("api.graphql.transactions")] | None:
+        from api.graphql.transactions import transaction_type  # noqa: PLC0415  the two types hold each other
+
+        record = await info.context.loaders.transactions.load(self.record.transaction_id)
+        return None if record is None else transaction_type(record)
+
+    @strawberry.field(description="The refund that it is about, if it is about one. Batched.")
+    async def refund(self, info: Info) -> Refund | None:
+        if self.record.refund_id is None:
+            return None
+        refund = await info.context.loaders.refunds.load(self.record.refund_id)
+        return None if refund is None else refund_type(refund)
+
+    @strawberry.field(description="The dispute that it is about, if it is about one. Batched.")
+    async def dispute(self, info: Info) -> Dispute | None:
+        if self.record.dispute_id is None:
+            return None
+        dispute = await info.context.loaders.disputes.load(self.record.dispute_id)
+        return None if dispute is None else dispute_type(dispute)
+
+    @strawberry.field(description="When it was posted.")
+    def posted_at(self) -> datetime:
+        return self.record.posted_at
+
+
+def journal_entry_type(record: JournalEntryRecord) -> JournalEntry:
+    return JournalEntry(record=record)
+
+
+@strawberry.type(description="The accounts of one kind in one currency, taken together: all customers' are one line.")
+class TrialBalanceLine:
+    """One line of the trial balance."""
+
+    kind: AccountKind = strawberry.field(description="What the accounts count.")
+    debits: MoneyType = strawberry.field(description="All debits.")
+    credits: MoneyType = strawberry.field(description="All credits, as a positive amount.")
+    balance: MoneyType = strawberry.field(description="Debits less credits.")
+
+
+@strawberry.type(description="All accounts of one currency. Debits and credits are equal, so that the balance is zero.")
+class CurrencyTrialBalance:
+    """One currency's part of the trial balance."""
+
+    currency: Currency = strawberry.field(description="The currency.")
+    lines: list[TrialBalanceLine] = strawberry.field(description="One line for each kind of account in use.")
+    debits: MoneyType = strawberry.field(description="All debits.")
+    credits: MoneyType = strawberry.field(description="All credits, as a positive amount.")
+    balance: MoneyType = strawberry.field(description="Debits less credits: zero.")
+
+
+@strawberry.type(description="Every account's debits and credits up to a moment.")
+class TrialBalance:
+    """The trial balance on the wire."""
+
+    as_of: datetime | None = strawberry.field(description="The last moment whose entries count; null for all entries.")
+    currencies: list[CurrencyTrialBalance] = strawberry.field(description="One part for each currency in use.")
+
+
+@strawberry.input(description="Which accounts a list holds; all conditions must hold.")
+class LedgerAccountFilter:
+    """The domain's filter as it comes in."""
+
+    kind: list[AccountKind] | None = strawberry.field(default=None, description="Of one of these kinds.")
+    currency: list[Currency] | None = strawberry.field(default=None, description="In one of these currencies.")
+    user_id: strawberry.ID | None = strawberry.field(default=None, description="This user's.")
+
+    def to_conditions(self) -> AccountConditions:
+        return AccountConditions(
+            kinds=None if self.kind is None else frozenset(self.kind),
+            currencies=None if self.currency is None else frozenset(self.currency),
+            user_id=None if self.user_id is None else UserId(ids.decode_as(IdKind.USER, self.user_id) or ids.NIL),
+        )
+
+
+@strawberry.input(description="Which journal entries a list holds; all conditions must hold.")
+class JournalEntryFilter:
+    """The domain's filter as it comes in. An id that is none of ours is nobody's, and finds nothing."""
+
+    transaction_id: strawberry.ID | None = strawberry.field(default=None, description="Of this transaction.")
+    account_id: strawberry.ID | None = strawberry.field(default=None, description="With a line of this account.")
+    from_: datetime | None = strawberry.field(name="from", default=None, description="Posted at this moment or later.")
+    to: datetime | None = strawberry.field(default=None, description="Posted before this moment.")
+
+
+def _conditions(where: JournalEntryFilter | None, as_of: datetime | None) -> JournalConditions:
+    if where is None:
+        return JournalConditions(as_of=as_of)
+    transaction, account = where.transaction_id, where.account_id
+    return JournalConditions(
+        transaction_id=None
+        if transaction is None
+        else TransactionId(ids.decode_as(IdKind.TRANSACTION, transaction) or ids.NIL),
+        account_id=None
+        if account is None
+        else LedgerAccountId(ids.decode_as(IdKind.LEDGER_ACCOUNT, account) or ids.NIL),
+        posted_from=where.from_,
+        posted_to=where.to,
+        as_of=as_of,
+    )
+
+
+@strawberry.type
+class LedgerQueries:
+    """The queries of the ledger."""
+
+    @strawberry.field(description="The ledger's accounts, the oldest first. For staff.")
+    async def ledger_accounts(
+        self,
+        info: Info,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+        filter: Annotated[  # noqa: A002  as in every list
+            LedgerAccountFilter | None, strawberry.argument(description="Which ones.")
+        ] = None,
+    ) -> Connection[LedgerAccount]:
+        actor, ledger = _require_staff(info), info.context.ledger
+        where = ANY_ACCOUNT if filter is None else filter.to_conditions()
+        page = page_request(first, after, last, before, ordering=OLDEST_ACCOUNT_FIRST)
+        return connection(
+            await ledger.accounts(actor, where, page),
+            OLDEST_ACCOUNT_FIRST,
+            ledger_account_type,
+            lambda: ledger.count_accounts(actor, where),
+        )
+
+    @strawberry.field(description="The journal: every entry, the latest first. For staff.")
+    async def journal_entries(
+        self,
+        info: Info,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+        filter: Annotated[  # noqa: A002  as in every list
+            JournalEntryFilter | None, strawberry.argument(description="Which ones.")
+        ] = None,
+        as_of: AsOf = None,
+    ) -> Connection[JournalEntry]:
+        actor, ledger = _require_staff(info), info.context.ledger
+        where = _conditions(filter, as_of)
+        page = page_request(first, after, last, before, ordering=LATEST_ENTRY_FIRST)
+        return connection(
+            await ledger.entries(actor, where, page),
+            LATEST_ENTRY_FIRST,
+            journal_entry_type,
+            lambda: ledger.count_entries(actor, where),
+        )
+
+    @strawberry.field(description="Every account's debits and credits, whose sums are equal. For staff.")
+    async def trial_balance(self, info: Info, as_of: AsOf = None) -> TrialBalance:
+        found = await info.context.ledger.trial_balance(as_of, _require_staff(info))
+        parts = [_currency_part(each, list(lines)) for each, lines in groupby(found, key=lambda line: line.currency)]
+        return TrialBalance(as_of=as_of, currencies=parts)
+
+
+def _currency_part(currency: Currency, lines: Sequence[KindTotals]) -> CurrencyTrialBalance:
+    def money(minor_units: int) -> MoneyType:
+        return money_type(Money(minor_units, currency))
+
+    whole = sum((line.totals for line in lines), Totals())
+    return CurrencyTrialBalance(
+        currency=currency,
+        lines=[
+            TrialBalanceLine(
+                kind=line.kind,
+                debits=money(line.totals.debits),
+                credits=money(line.totals.credits),
+                balance=money(line.totals.balance),
+            )
+            for line in lines
+        ],
+        debits=money(whole.debits),
+        credits=money(whole.credits),
+        balance=money(whole.balance),
+    )
+
+
+def _require_staff(info: Info) -> Actor:
+    actor = info.context.require_actor()
+    if not actor.is_staff:
+        raise Forbidden("Only the merchant's staff may read the ledger.")
+    return actor

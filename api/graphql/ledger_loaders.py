@@ -1,0 +1,47 @@
+"""Dataloaders of the ledger."""
+
+from datetime import datetime
+
+from strawberry.dataloader import DataLoader
+
+from api.graphql.batching import Batches, for_page
+from domain.access import Actor
+from domain.ids import JournalEntryId, LedgerAccountId, TransactionId
+from domain.ledger.accounts import Account
+from domain.ledger.entries import JournalEntry
+from domain.ledger.queries import LedgerReader, Totals
+from domain.payments.queries import Page, PageRequest
+
+
+class LedgerLoaders:
+    """One request's loaders of the ledger, which finds nothing for anybody but staff."""
+
+    def __init__(self, batches: Batches, reader: LedgerReader, actor: Actor) -> None:
+        self._batches = batches
+        self._reader = reader
+        self._actor = actor
+        self.accounts: DataLoader[LedgerAccountId, Account | None] = batches.one(
+            lambda ids: reader.accounts_by_ids(ids, actor)
+        )
+        self.entries: DataLoader[JournalEntryId, JournalEntry | None] = batches.one(
+            lambda ids: reader.entries_by_ids(ids, actor)
+        )
+        self.entry_counts: DataLoader[TransactionId, int] = batches.count(
+            lambda ids: reader.count_entries_of(ids, actor)
+        )
+        self._entries_of: dict[PageRequest, DataLoader[TransactionId, Page[JournalEntry]]] = {}
+        self._totals: dict[datetime | None, DataLoader[LedgerAccountId, Totals | None]] = {}
+
+    def entries_of(self, page: PageRequest) -> DataLoader[TransactionId, Page[JournalEntry]]:
+        return for_page(
+            self._entries_of,
+            page,
+            lambda: self._batches.pages(lambda ids: self._reader.entries_of(ids, page, self._actor)),
+        )
+
+    def totals(self, as_of: datetime | None) -> DataLoader[LedgerAccountId, Totals | None]:
+        """One loader for each moment that is asked about."""
+        loader = self._totals.get(as_of)
+        if loader is None:
+            loader = self._totals[as_of] = self._batches.one(lambda ids: self._reader.totals(ids, as_of, self._actor))
+        return loader
