@@ -27,6 +27,7 @@ from domain.messaging.inbox import InboxReader
 from domain.messaging.receive_webhook import ReceiveWebhook
 from domain.payments.queries import DisputeReader, Reader
 from domain.ports import IdSource
+from domain.reconciliation.discrepancies import DiscrepancyReader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,7 @@ class Services:
     inbox: InboxReader
     ledger: LedgerReader
     disputes: DisputeReader
+    discrepancies: DiscrepancyReader
     tokens: AccessTokens
     readiness: ReadinessCheck
     ids: IdSource
@@ -56,6 +58,7 @@ def create_application(services: Services, lifespan: Lifespan[Starlette] | None 
         inbox=services.inbox,
         ledger=services.ledger,
         disputes=services.disputes,
+        discrepancies=services.discrepancies,
         page=None if graphiql is None else graphiql_page(graphiql),
     )
     graphql = Route("/graphql", endpoint.__call__)

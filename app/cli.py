@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from app.audit_commands import audit_app
-from app.commands import CommandFailed, database_settings
+from app.commands import CommandFailed, all_settings, database_settings
 from app.ledger_commands import ledger_app
+from app.reconcile_commands import reconcile
 from domain.access import Role
 from domain.errors import FlorinError
 
@@ -33,6 +34,7 @@ users_app = typer.Typer(help="Users.", no_args_is_help=True)
 app.add_typer(users_app, name="users")
 app.add_typer(audit_app, name="audit")
 app.add_typer(ledger_app, name="ledger")
+app.command()(reconcile)
 
 
 @app.command()
@@ -63,7 +65,7 @@ def serve(
     """Serve the API. Settings come from the environment: see docs/settings.md."""
     from app.serve import run, serve_api  # noqa: PLC0415  see the imports above
 
-    settings = _settings()
+    settings = all_settings()
     changes = {"host": host, "port": port}
     chosen = settings.model_copy(update={name: value for name, value in changes.items() if value is not None})
     run(lambda: serve_api(chosen))
@@ -74,7 +76,7 @@ def worker() -> None:
     """Apply webhooks and resume what a crash or the processor left open. Any number may run side by side."""
     from app.serve import run, work  # noqa: PLC0415  as above
 
-    settings = _settings()
+    settings = all_settings()
     run(lambda: work(settings))
 
 
@@ -137,7 +139,7 @@ def token(
     """Print an access token for a user."""
     from api.access_tokens import AccessTokens  # noqa: PLC0415  as above
 
-    settings = _settings()
+    settings = all_settings()
 
     async def issue(parts: "Parts") -> str:
         async with parts.units.autocommit() as uow:
@@ -168,19 +170,7 @@ def add_user(
             raise CommandFailed(str(error)) from error
         return encode(IdKind.USER, user.id)
 
-    print(_with_parts(_settings(), add))
-
-
-def _settings() -> "Settings":
-    from app.log_lines import configure_logging  # noqa: PLC0415  as above
-    from app.settings import InvalidSettings, load_settings  # noqa: PLC0415  as above
-
-    try:
-        settings = load_settings()
-    except InvalidSettings as error:
-        raise CommandFailed(str(error)) from error
-    configure_logging(settings.log_format, settings.log_level)
-    return settings
+    print(_with_parts(all_settings(), add))
 
 
 def _with_parts(settings: "Settings", use: "Callable[[Parts], Coroutine[object, object, T]]") -> T:
@@ -200,4 +190,4 @@ def main() -> None:
     except (CommandFailed, FlorinError) as error:
         for line in str(error).splitlines():
             print(f"florin: {line}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(error.exit_code if isinstance(error, CommandFailed) else 1)

@@ -95,6 +95,11 @@ class Settings(BaseSettings):
     log_level: str = Field(
         default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="`DEBUG`, `INFO`, `WARNING` or `ERROR`."
     )
+    processor_account_is_ours_alone: bool = Field(
+        default=False,
+        description="Whether nothing but Florin takes money on the processor's account: a charge without our mark is then a "
+        "discrepancy. Otherwise it is only counted.",
+    )
     worker_concurrency: int = Field(
         default=8,
         ge=1,

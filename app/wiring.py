@@ -27,13 +27,24 @@ from domain.payments.recovery import Recovery
 from domain.payments.refund_payment import RefundPayment
 from domain.payments.runner import AttemptRunner
 from domain.ports import Clock, IdSource
+from domain.reconciliation.cure import Cure
+from domain.reconciliation.examination import Examination
+from domain.reconciliation.reconcile import Reconcile
+from domain.reconciliation.records import ProcessorRecords
+from domain.reconciliation.resolve_discrepancy import ResolveDiscrepancy
+from domain.reconciliation.slices import Slices
+from domain.reconciliation.sweeps import ReconcileAll, ReconcileRecent
+from domain.sweeps import Sweep
 from gateways.stripe.events import StripeWebhookVerifier
 from gateways.stripe.excerpt import excerpt
 from gateways.stripe.gateway import StripeGateway
+from gateways.stripe.records import StripeRecords
+from persistence.discrepancies import SqlDiscrepancyReader
 from persistence.dispute_reader import SqlDisputeReader
 from persistence.engine import open_engine
 from persistence.inbox import SqlInboxReader
 from persistence.ledger_reader import SqlLedgerReader
+from persistence.own_records import SqlOwnRecords
 from persistence.reader import SqlReader
 from persistence.schema import current_revision, head_revision
 from persistence.unit_of_work import SqlUnitsOfWork
@@ -126,12 +137,14 @@ def services(parts: Parts, graphiql: GraphiqlConfig | None) -> Services:
             reapply_webhook=ReapplyWebhook(
                 units=parts.units, webhooks=parts.webhooks, clock=parts.clock, ids=parts.ids
             ),
+            resolve_discrepancy=ResolveDiscrepancy(units=parts.units, clock=parts.clock, ids=parts.ids),
         ),
         receive_webhook=ReceiveWebhook(units=parts.units, verifier=StripeWebhookVerifier(secrets), clock=parts.clock),
         reader=parts.reader,
         inbox=SqlInboxReader(parts.engine, excerpt),
         ledger=SqlLedgerReader(parts.engine),
         disputes=SqlDisputeReader(parts.engine),
+        discrepancies=SqlDiscrepancyReader(parts.engine),
         tokens=AccessTokens(settings.tokens(), parts.clock),
         readiness=lambda: readiness(parts.engine),
         ids=parts.ids,
@@ -143,14 +156,49 @@ def services(parts: Parts, graphiql: GraphiqlConfig | None) -> Services:
 async def open_worker(parts: Parts) -> AsyncIterator[Worker]:
     """A worker that is woken by the database."""
     settings = parts.settings
-    async with ListenForWakeups(settings.database()) as wakeups:
-        yield Worker(
-            webhooks=parts.webhooks,
-            recovery=Recovery(units=parts.units, runner=parts.runner),
-            sweeper=Sweeper(parts.units, []),
-            wakeups=wakeups,
-            config=WorkerConfig(concurrency=settings.worker_concurrency),
-        )
+    records = StripeRecords(settings.stripe())
+    try:
+        async with ListenForWakeups(settings.database()) as wakeups:
+            yield Worker(
+                webhooks=parts.webhooks,
+                recovery=Recovery(units=parts.units, runner=parts.runner),
+                sweeper=Sweeper(parts.units, reconciliation_sweeps(parts, records)),
+                wakeups=wakeups,
+                config=WorkerConfig(concurrency=settings.worker_concurrency),
+            )
+    finally:
+        await records.close()
+
+
+@asynccontextmanager
+async def open_reconcile(parts: Parts) -> AsyncIterator[Reconcile]:
+    """Reconciliation over the processor's lists."""
+    records = StripeRecords(parts.settings.stripe())
+    try:
+        yield reconcile_over(parts, records)
+    finally:
+        await records.close()
+
+
+def reconcile_over(parts: Parts, records: ProcessorRecords) -> Reconcile:
+    own, alone = SqlOwnRecords(parts.engine), parts.settings.processor_account_is_ours_alone
+    return Reconcile(
+        units=parts.units,
+        slices=Slices(records, own, account_is_ours_alone=alone),
+        examination=Examination(parts.gateway, own, account_is_ours_alone=alone),
+        cure=Cure(units=parts.units, gateway=parts.gateway, runner=parts.runner, outcomes=parts.outcomes),
+        clock=parts.clock,
+        ids=parts.ids,
+    )
+
+
+def reconciliation_sweeps(parts: Parts, records: ProcessorRecords) -> list[Sweep]:
+    """What is done at intervals about the processor's books and ours."""
+    reconcile = reconcile_over(parts, records)
+    return [
+        ReconcileRecent(reconcile=reconcile, units=parts.units, clock=parts.clock, alerts=LoggedAlerts()),
+        ReconcileAll(reconcile),
+    ]
 
 
 async def readiness(engine: AsyncEngine) -> dict[str, str]:

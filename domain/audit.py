@@ -27,6 +27,7 @@ class AuditAction(StrEnum):
     REFUND_REQUESTED = "refund.requested"
     REFUND_COMPLETED = "refund.completed"
     REFUND_FAILED = "refund.failed"
+    DISCREPANCY_RESOLVED = "discrepancy.resolved"
     DISPUTE_INQUIRY = "dispute.inquiry"
     DISPUTE_OPENED = "dispute.opened"
     DISPUTE_ANSWERED = "dispute.answered"
@@ -42,6 +43,7 @@ class Origin(StrEnum):
     RESPONSE = "response"
     WEBHOOK = "webhook"
     RECOVERY = "recovery"
+    RECONCILIATION = "reconciliation"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

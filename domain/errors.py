@@ -14,6 +14,7 @@ class ErrorCode(StrEnum):
     """Why a mutation was refused, in a word that a program can act on."""
 
     ALREADY_REFUNDED = "ALREADY_REFUNDED"
+    ALREADY_RESOLVED = "ALREADY_RESOLVED"
     CARD_DECLINED = "CARD_DECLINED"
     CARD_NUMBER_REFUSED = "CARD_NUMBER_REFUSED"
     IDEMPOTENCY_IN_PROGRESS = "IDEMPOTENCY_IN_PROGRESS"
@@ -64,6 +65,12 @@ class AlreadyRefunded(Refusal):
     """All that was captured has been refunded already."""
 
     code = ErrorCode.ALREADY_REFUNDED
+
+
+class AlreadyResolved(Refusal):
+    """The discrepancy is resolved already."""
+
+    code = ErrorCode.ALREADY_RESOLVED
 
 
 class CardDeclined(Refusal):

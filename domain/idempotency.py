@@ -20,6 +20,7 @@ class KeyedAct(StrEnum):
     VOID = "void"
     REFUND = "refund"
     REAPPLY_WEBHOOK_EVENT = "reapplyWebhookEvent"
+    RESOLVE_DISCREPANCY = "resolveDiscrepancy"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,8 @@ AttemptId = NewType("AttemptId", UUID)
 RefundId = NewType("RefundId", UUID)
 AuditEntryId = NewType("AuditEntryId", UUID)
 DisputeId = NewType("DisputeId", UUID)
+DiscrepancyId = NewType("DiscrepancyId", UUID)
+ReconciliationRunId = NewType("ReconciliationRunId", UUID)
 JournalEntryId = NewType("JournalEntryId", UUID)
 LedgerAccountId = NewType("LedgerAccountId", UUID)
 WebhookEventId = NewType("WebhookEventId", UUID)
@@ -30,6 +32,7 @@ class IdKind(StrEnum):
     USER = "usr"
     AUDIT_ENTRY = "aud"
     DISPUTE = "dp"
+    DISCREPANCY = "dsc"
     JOURNAL_ENTRY = "je"
     LEDGER_ACCOUNT = "acct"
     WEBHOOK_EVENT = "whe"

@@ -20,6 +20,8 @@ from domain.payments.attempt import Attempt, AttemptKind, AttemptStep
 from domain.payments.dispute import Dispute
 from domain.payments.refund import Refund
 from domain.payments.transaction import Failure, Transaction
+from domain.reconciliation.discrepancies import DiscrepancyRepository, OpenDiscrepancies
+from domain.reconciliation.runs import RunRepository
 from domain.sweeps import SweepRepository
 
 
@@ -44,6 +46,10 @@ class Alerts(Protocol):
 
     def refunded_and_disputed(self, transaction: Transaction) -> None:
         """The same money was refunded and taken back by the payer's bank: the merchant has lost it twice."""
+        ...
+
+    def discrepancies_open(self, waiting: OpenDiscrepancies) -> None:
+        """The processor and we do not agree, and only a person can settle it."""
         ...
 
 
@@ -267,6 +273,10 @@ class UnitOfWork(Protocol):
     def users(self) -> UserRepository: ...
     @property
     def sweeps(self) -> SweepRepository: ...
+    @property
+    def discrepancies(self) -> DiscrepancyRepository: ...
+    @property
+    def reconciliation_runs(self) -> RunRepository: ...
 
 
 class UnitsOfWork(Protocol):

@@ -7,10 +7,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from persistence.attempts import SqlAttempts
 from persistence.audit import SqlAudit
+from persistence.discrepancies import SqlDiscrepancies
 from persistence.disputes import SqlDisputes
 from persistence.engine import autocommitting, reachable
 from persistence.keys import SqlKeys
 from persistence.ledger import SqlLedger
+from persistence.reconciliation_runs import SqlReconciliationRuns
 from persistence.refunds import SqlRefunds
 from persistence.sweeps import SqlSweeps
 from persistence.transactions import SqlTransactions
@@ -32,6 +34,8 @@ class SqlUnitOfWork:
         self.webhook_events = SqlWebhookEvents(connection)
         self.users = SqlUsers(connection)
         self.sweeps = SqlSweeps(connection)
+        self.discrepancies = SqlDiscrepancies(connection)
+        self.reconciliation_runs = SqlReconciliationRuns(connection)
 
 
 class SqlUnitsOfWork:

@@ -15,6 +15,8 @@ from domain.payments.authorized import AuthorizedPayments
 from domain.payments.create_payment import CreatePayment
 from domain.payments.queries import DisputeReader, Reader
 from domain.payments.refund_payment import RefundPayment
+from domain.reconciliation.discrepancies import DiscrepancyReader
+from domain.reconciliation.resolve_discrepancy import ResolveDiscrepancy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +27,7 @@ class Acts:
     refund_payment: RefundPayment
     authorized: AuthorizedPayments
     reapply_webhook: ReapplyWebhook
+    resolve_discrepancy: ResolveDiscrepancy
 
 
 @dataclass(slots=True, kw_only=True)
@@ -37,6 +40,7 @@ class Context:
     inbox: InboxReader
     ledger: LedgerReader
     disputes: DisputeReader
+    discrepancies: DiscrepancyReader
     actor: Actor | None
     operation_name: str | None = None
     _loaders: Loaders | None = field(default=None, init=False)
@@ -51,7 +55,9 @@ class Context:
     def loaders(self) -> Loaders:
         """The request's loaders, inside its actor's scope. Raises Unauthenticated."""
         if self._loaders is None:
-            self._loaders = Loaders(self.reader, self.inbox, self.ledger, self.disputes, self.require_actor())
+            self._loaders = Loaders(
+                self.reader, self.inbox, self.ledger, self.disputes, self.discrepancies, self.require_actor()
+            )
         return self._loaders
 
     def forget_loaded(self) -> None:

@@ -17,6 +17,7 @@ from domain.payments.dispute import DisputeStatus
 from domain.payments.queries import OrderDirection, OrderField
 from domain.payments.refund import RefundReason, RefundStatus
 from domain.payments.transaction import CaptureMethod, NextActionType, TransactionStatus
+from domain.reconciliation.discrepancies import DiscrepancyKind, Resolution
 
 
 def _publish(
@@ -127,6 +128,37 @@ _publish(
     },
     name="WebhookEventState",
     description="Where a webhook event stands. Only one that is APPLIED has changed anything.",
+)
+_publish(
+    DiscrepancyKind,
+    {
+        DiscrepancyKind.MISSING_HERE: "The processor took money that carries our mark, and we have not booked it.",
+        DiscrepancyKind.MISSING_AT_PROCESSOR: "We say that money was taken or held; the processor knows no such charge.",
+        DiscrepancyKind.AMOUNT_DIFFERS: "The amount that was asked for, captured or received is not the same.",
+        DiscrepancyKind.CURRENCY_DIFFERS: "The charge is in another currency than the transaction.",
+        DiscrepancyKind.FEE_DIFFERS: "The processor's fee is another, or was told later.",
+        DiscrepancyKind.STATUS_DIFFERS: "The charge stands elsewhere than the transaction.",
+        DiscrepancyKind.DUPLICATE_CHARGE: "The processor holds money for a transaction twice.",
+        DiscrepancyKind.FOREIGN_CHARGE: "The processor took money that Florin did not ask for, on an account that is ours alone.",
+        DiscrepancyKind.REFUND_MISSING_HERE: "The processor has refunded money, and we have not booked it.",
+        DiscrepancyKind.REFUND_MISSING_AT_PROCESSOR: "We say that money went back; the processor knows no such refund.",
+        DiscrepancyKind.REFUND_AMOUNT_DIFFERS: "The refund is over another amount.",
+        DiscrepancyKind.REFUND_STATUS_DIFFERS: "The refund stands elsewhere: it failed, for example, after it had succeeded.",
+        DiscrepancyKind.DUPLICATE_REFUND: "The processor has made one refund of ours twice.",
+        DiscrepancyKind.DISPUTE_MISSING_HERE: "The payer's bank disputes a payment, and we have not booked it.",
+        DiscrepancyKind.DISPUTE_MISSING_AT_PROCESSOR: "We say that a payment is disputed; the processor knows no such dispute.",
+        DiscrepancyKind.DISPUTE_DIFFERS: "The dispute is over another amount, stands elsewhere or has moved other money.",
+        DiscrepancyKind.LEDGER_DIFFERS: "The ledger does not say of a transaction what the transaction itself says.",
+    },
+)
+_publish(
+    Resolution,
+    {
+        Resolution.CURED: "The processor's word was applied, as a webhook would have done.",
+        Resolution.NO_LONGER_SEEN: "It was gone when it was looked at again.",
+        Resolution.BY_PERSON: "An administrator has settled it: see reason.",
+    },
+    name="DiscrepancyResolution",
 )
 _publish(
     Role,

@@ -18,6 +18,7 @@ from domain.errors import BadInput, FlorinError, RequestError, Unauthenticated
 from domain.ledger.queries import LedgerReader
 from domain.messaging.inbox import InboxReader
 from domain.payments.queries import DisputeReader, Reader
+from domain.reconciliation.discrepancies import DiscrepancyReader
 
 BODY_BYTES_MAX = 1024 * 1024
 
@@ -61,6 +62,7 @@ class GraphQLEndpoint:
     inbox: InboxReader
     ledger: LedgerReader
     disputes: DisputeReader
+    discrepancies: DiscrepancyReader
     page: Callable[[Request], Awaitable[Response]] | None
 
     async def __call__(self, request: Request) -> Response:
@@ -98,6 +100,7 @@ class GraphQLEndpoint:
             inbox=self.inbox,
             ledger=self.ledger,
             disputes=self.disputes,
+            discrepancies=self.discrepancies,
             actor=actor,
         )
         result = await self.executor.run(operation, context, read_only=request.method == "GET")

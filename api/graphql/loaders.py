@@ -9,20 +9,27 @@ from api.graphql.ledger_loaders import LedgerLoaders
 from domain.access import Actor
 from domain.audit import AuditEntry
 from domain.identity.users import User
-from domain.ids import AuditEntryId, DisputeId, RefundId, TransactionId, UserId, WebhookEventId
+from domain.ids import AuditEntryId, DiscrepancyId, DisputeId, RefundId, TransactionId, UserId, WebhookEventId
 from domain.ledger.queries import LedgerReader
 from domain.messaging.inbox import InboxEntry, InboxReader
 from domain.payments.dispute import Dispute
 from domain.payments.queries import DisputeReader, Page, PageRequest, Reader
 from domain.payments.refund import Refund
 from domain.payments.transaction import Transaction
+from domain.reconciliation.discrepancies import Discrepancy, DiscrepancyReader
 
 
 class Loaders:
     """One request's loaders. Every read is made inside the actor's scope."""
 
     def __init__(
-        self, reader: Reader, inbox: InboxReader, ledger: LedgerReader, disputes: DisputeReader, actor: Actor
+        self,
+        reader: Reader,
+        inbox: InboxReader,
+        ledger: LedgerReader,
+        disputes: DisputeReader,
+        discrepancies: DiscrepancyReader,
+        actor: Actor,
     ) -> None:
         scope = actor.scope
         self._scope = scope
@@ -43,6 +50,9 @@ class Loaders:
         )
         self.disputes: DataLoader[DisputeId, Dispute | None] = batches.one(
             lambda ids: disputes.disputes_by_ids(ids, scope)
+        )
+        self.discrepancies: DataLoader[DiscrepancyId, Discrepancy | None] = batches.one(
+            lambda ids: discrepancies.discrepancies_by_ids(ids, actor)
         )
         self.dispute_counts: DataLoader[TransactionId, int] = batches.count(
             lambda ids: disputes.count_disputes_of(ids, scope)

@@ -7,6 +7,7 @@ import strawberry
 from strawberry.scalars import JSON
 
 from api.graphql.context import Context, Info
+from api.graphql.discrepancies import DiscrepancyMutations
 from api.graphql.money import MoneyInput
 from api.graphql.problems import UserError, user_errors
 from api.graphql.refunds import Refund, refund_type
@@ -125,7 +126,7 @@ class VoidPayload:
 
 
 @strawberry.type(description="Everything that changes something. All of it can be repeated safely with the same key.")
-class Mutation(WebhookMutations):
+class Mutation(WebhookMutations, DiscrepancyMutations):
     """The mutations."""
 
     @strawberry.mutation(

@@ -11,6 +11,7 @@ from strawberry.schema.config import StrawberryConfig
 
 from api.graphql.audit import AuditEntry, audit_entry_type
 from api.graphql.context import Context, Info
+from api.graphql.discrepancies import Discrepancy, DiscrepancyQueries, discrepancy_type
 from api.graphql.disputes import Dispute, dispute_type
 from api.graphql.ledger import (
     JournalEntry,
@@ -44,7 +45,7 @@ R = TypeVar("R")
 
 
 @strawberry.type(description="Everything that can be read. A customer sees what is their own; staff see all.")
-class Query(LedgerQueries, WebhookQueries):
+class Query(LedgerQueries, WebhookQueries, DiscrepancyQueries):
     """The queries."""
 
     @strawberry.field(description="Any object by its id; null where there is none, or none that you may see.")
@@ -146,12 +147,24 @@ _LOADS: Mapping[IdKind, Callable[[Loaders, UUID], Awaitable[Node | None]]] = {
     IdKind.JOURNAL_ENTRY: _loads(lambda loaders: loaders.ledger.entries, journal_entry_type),
     IdKind.LEDGER_ACCOUNT: _loads(lambda loaders: loaders.ledger.accounts, ledger_account_type),
     IdKind.WEBHOOK_EVENT: _loads(lambda loaders: loaders.webhook_events, webhook_event_type),
+    IdKind.DISCREPANCY: _loads(lambda loaders: loaders.discrepancies, discrepancy_type),
 }
 
 
 schema = strawberry.Schema(
     query=Query,
     mutation=Mutation,
-    types=[Transaction, Refund, Dispute, User, AuditEntry, JournalEntry, LedgerAccount, WebhookEvent, *ERROR_TYPES],
+    types=[
+        Transaction,
+        Refund,
+        Dispute,
+        User,
+        AuditEntry,
+        JournalEntry,
+        LedgerAccount,
+        WebhookEvent,
+        Discrepancy,
+        *ERROR_TYPES,
+    ],
     config=StrawberryConfig(scalar_map=SCALARS),
 )

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Generic, Protocol, TypeVar
 
 from domain.money import Money
-from domain.payments.gateway import ChargeReport, RefundReport
+from domain.payments.gateway import ChargeReport, DisputeReport, RefundReport
 
 R = TypeVar("R")
 
@@ -30,6 +30,9 @@ class Window:
             raise ValueError("A window begins and ends with a whole second.")
         if self.end <= self.start:
             raise ValueError("A window ends after it begins.")
+
+    def holds(self, moment: datetime) -> bool:
+        return self.start <= moment < self.end
 
     @property
     def length(self) -> timedelta:
@@ -59,7 +62,7 @@ class BalanceEntry:
     """A line of our account with the processor (Stripe: a balance transaction), in the currency that it settles in.
 
     `money` is negative where money leaves; `net` is what is left of it after `fee`, both in minor units of its currency.
-    `source` is the charge or refund behind it, as it is now; None for what is neither, such as a payout.
+    `source` is the charge, refund or dispute behind it, as it is now; None for what is none of them, such as a payout.
     """
 
     reference: str
@@ -68,7 +71,7 @@ class BalanceEntry:
     fee: int
     net: int
     created_at: datetime
-    source: ChargeReport | RefundReport | None
+    source: ChargeReport | RefundReport | DisputeReport | None
 
 
 class ProcessorRecords(Protocol):
@@ -87,6 +90,10 @@ class ProcessorRecords(Protocol):
         """Every refund, whoever asked for it."""
         ...
 
+    def disputes(self, window: Window) -> AsyncIterator[Dated[DisputeReport]]:
+        """Every dispute."""
+        ...
+
     def balance_entries(self, window: Window) -> AsyncIterator[BalanceEntry]:
-        """Every movement of money. It tells of charges and refunds made long before, whose money moved in the window."""
+        """Every movement of money. It tells of objects made long before, whose money moved in the window."""
         ...

@@ -1,4 +1,4 @@
-"""Stripe's lists for reconciliation: PaymentIntents, refunds and balance transactions, page by page, newest first.
+"""Stripe's lists for reconciliation: PaymentIntents, refunds, disputes and balance transactions, page by page, newest first.
 
 Source: docs.stripe.com/api/pagination, docs.stripe.com/api/balance_transactions/object and
 docs.stripe.com/reports/balance-transaction-types.
@@ -13,19 +13,22 @@ import httpx2
 import structlog
 from stripe.params import (
     BalanceTransactionListParams,
+    DisputeListParams,
     PaymentIntentListParams,
     RefundListParams,
     RefundListParamsCreated,
 )
 
-from domain.payments.gateway import ChargeReport, OutcomeUnknown, RefundReport
+from domain.payments.gateway import ChargeReport, DisputeReport, OutcomeUnknown, RefundReport
 from domain.reconciliation.records import BalanceEntry, Dated, Window
+from gateways.stripe.balance import balance_entry
 from gateways.stripe.calls import Calls
 from gateways.stripe.client import Transport, open_client
+from gateways.stripe.disputes import dispute_report
 from gateways.stripe.errors import CallFailed
 from gateways.stripe.gateway import StripeConfig
 from gateways.stripe.outcome import one_outcome
-from gateways.stripe.reports import balance_entry, charge_report, is_ours, refund_report
+from gateways.stripe.reports import charge_report, is_ours, refund_report
 from gateways.stripe.shapes import Json, OddShape, listed, moment, text, truth
 
 PAGE_SIZE = 100
@@ -71,6 +74,7 @@ class StripeRecords:
         )
         self._intents = client.v1.payment_intents
         self._refunds = client.v1.refunds
+        self._disputes = client.v1.disputes
         self._balance_transactions = client.v1.balance_transactions
         self._calls = Calls()
 
@@ -111,6 +115,20 @@ class StripeRecords:
 
         async for refund in self._objects("refunds.list", ask):
             report = _read(refund, lambda found: Dated(refund_report(found), moment(found, "created")))
+            if report is not None:
+                yield report
+
+    async def disputes(self, window: Window) -> AsyncIterator[Dated[DisputeReport]]:
+        created = _created(window)
+
+        def ask(after: str | None) -> Awaitable[object]:
+            params: DisputeListParams = {"limit": PAGE_SIZE, "created": created}
+            if after is not None:
+                params["starting_after"] = after
+            return self._disputes.list_async(params)
+
+        async for dispute in self._objects("disputes.list", ask):
+            report = _read(dispute, lambda found: Dated(dispute_report(found), moment(found, "created")))
             if report is not None:
                 yield report
 

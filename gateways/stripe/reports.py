@@ -6,7 +6,6 @@ that is unknown here counts as still being worked on: it is looked up again, and
 """
 
 from contextlib import suppress
-from dataclasses import replace
 from uuid import UUID
 
 import structlog
@@ -17,7 +16,6 @@ from domain.money import Money
 from domain.payments.gateway import ChargeReport, ChargeStatus, RefundReport, RefundReportStatus
 from domain.payments.refund import RefundReason
 from domain.payments.transaction import Failure, NextAction, NextActionType, PaymentMethodSummary
-from domain.reconciliation.records import BalanceEntry, BalanceEntryKind
 from gateways.stripe.errors import failure_from
 from gateways.stripe.shapes import (
     Json,
@@ -28,8 +26,6 @@ from gateways.stripe.shapes import (
     maybe_signed,
     maybe_text,
     maybe_whole,
-    moment,
-    signed,
     text,
     truth,
     whole,
@@ -57,14 +53,6 @@ _REFUND_STATUSES = {
     # A refund canceled at Stripe gives the money back to the merchant's balance, as a failed one does.
     "canceled": RefundReportStatus.FAILED,
 }
-_BALANCE_ENTRY_KINDS = {
-    "charge": BalanceEntryKind.CHARGE,
-    "payment": BalanceEntryKind.CHARGE,
-    "refund": BalanceEntryKind.REFUND,
-    "payment_refund": BalanceEntryKind.REFUND,
-    "refund_failure": BalanceEntryKind.REFUND_FAILURE,
-    "payment_failure_refund": BalanceEntryKind.REFUND_FAILURE,
-}
 _REFUND_REASONS = {reason.value.lower(): reason for reason in RefundReason}
 
 _log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -88,7 +76,7 @@ def charge_report(intent: Json) -> ChargeReport:
         money=Money(whole(intent, "amount"), currency_of(intent)),
         captured=_captured(intent, status),
         live=truth(intent, "livemode"),
-        transaction_id=_transaction_id(intent),
+        transaction_id=transaction_id_of(intent),
         fee=_fee(charge),
         settled=_settled(charge),
         failure=failure_from(last_error) if failed and last_error is not None else None,
@@ -125,24 +113,6 @@ def payment_method_summary(method: Json) -> PaymentMethodSummary | None:
     return _card(mapping(method.get("card"), "card")) if text(method, "type") == "card" else None
 
 
-def balance_entry(entry: Json) -> BalanceEntry:
-    """What a BalanceTransaction says, its source being expanded. Raises OddShape."""
-    source = maybe_mapping(entry, "source") or {}
-    kind = _BALANCE_ENTRY_KINDS.get(text(entry, "type"), BalanceEntryKind.OTHER)
-    if maybe_text(source, "object") == "dispute":
-        # Its type, adjustment, is that of other corrections too.
-        kind = BalanceEntryKind.DISPUTE
-    return BalanceEntry(
-        reference=text(entry, "id"),
-        kind=kind,
-        money=Money(signed(entry, "amount"), currency_of(entry)),
-        fee=signed(entry, "fee"),
-        net=signed(entry, "net"),
-        created_at=moment(entry, "created"),
-        source=_source(source, entry),
-    )
-
-
 def is_ours(found: Json) -> bool:
     """Whether an object, or the source of a balance transaction, carries a label of ours, readable or not."""
     labelled = maybe_mapping(found, "source") or found
@@ -172,8 +142,9 @@ def _labelled(source: Json, kind: IdKind, label: str) -> UUID | None:
     return (decode_as(kind, maybe_text(metadata, label) or "") or NIL) if label in metadata else None
 
 
-def _transaction_id(intent: Json) -> TransactionId | None:
-    value = _labelled(intent, IdKind.TRANSACTION, TRANSACTION_LABEL)
+def transaction_id_of(labelled: Json) -> TransactionId | None:
+    """The transaction of ours that an object's metadata names."""
+    value = _labelled(labelled, IdKind.TRANSACTION, TRANSACTION_LABEL)
     return None if value is None else TransactionId(value)
 
 
@@ -235,32 +206,3 @@ def _card(card: Json) -> PaymentMethodSummary:
 def _refund_failure(refund: Json, processor_status: str) -> Failure:
     code = maybe_text(refund, "failure_reason") or processor_status
     return Failure(code=code, message=f"The processor could not refund: {code.replace('_', ' ')}.")
-
-
-def _source(source: Json, entry: Json) -> ChargeReport | RefundReport | None:
-    match maybe_text(source, "object"):
-        case "charge":
-            return _captured_charge(source, entry)
-        case "refund":
-            return replace(refund_report(source), settled=_settled({"balance_transaction": entry}))
-        case _:
-            return None
-
-
-def _captured_charge(charge: Json, entry: Json) -> ChargeReport:
-    """A Charge that moved money, told as its PaymentIntent would be. Stripe copies the metadata of one to the other."""
-    reference = maybe_reference(charge, "payment_intent") or text(charge, "id")
-    fee = signed(entry, "fee")
-    if fee < 0:
-        raise OddShape("the fee of a charge is negative")
-    return ChargeReport(
-        reference=reference,
-        status=ChargeStatus.SUCCEEDED,
-        processor_status=text(charge, "status"),
-        money=Money(whole(charge, "amount"), currency_of(charge)),
-        captured=whole(charge, "amount_captured"),
-        live=truth(charge, "livemode"),
-        transaction_id=_transaction_id(charge),
-        fee=Money(fee, currency_of(entry)),
-        settled=Money(signed(entry, "amount"), currency_of(entry)),
-    )

@@ -6,6 +6,7 @@ from persistence.tables.identity import users
 from persistence.tables.ledger import journal_entries, ledger_accounts, ledger_entries
 from persistence.tables.messaging import webhook_events
 from persistence.tables.payments import attempts, disputes, idempotency_keys, refunds, transaction_edges, transactions
+from persistence.tables.reconciliation import discrepancies, reconciliation_findings, reconciliation_runs
 from persistence.tables.worker import sweeps
 
 __all__ = [
@@ -13,12 +14,15 @@ __all__ = [
     "audit_entries",
     "audit_heads",
     "audit_links",
+    "discrepancies",
     "disputes",
     "idempotency_keys",
     "journal_entries",
     "ledger_accounts",
     "ledger_entries",
     "metadata",
+    "reconciliation_findings",
+    "reconciliation_runs",
     "refunds",
     "sweeps",
     "transaction_edges",

@@ -114,6 +114,7 @@ refunds = Table(
     CheckConstraint("amount > 0", name="amount"),
     CheckConstraint("status IN ('PENDING', 'COMPLETED', 'FAILED')", name="status"),
     Index("ix_refunds_transaction_id_created_at_id", "transaction_id", "created_at", "id"),
+    Index("ix_refunds_created_at", "created_at"),
 )
 
 disputes = Table(
@@ -139,6 +140,7 @@ disputes = Table(
         "status IN ('INQUIRY', 'INQUIRY_CLOSED', 'NEEDS_RESPONSE', 'UNDER_REVIEW', 'WON', 'LOST')", name="status"
     ),
     Index("ix_disputes_transaction_id_created_at_id", "transaction_id", "created_at", "id"),
+    Index("ix_disputes_created_at", "created_at"),
 )
 
 attempts = Table(

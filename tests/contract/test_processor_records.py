@@ -100,6 +100,21 @@ async def test_a_refund_is_listed_as_it_is_looked_up(backend: Backend) -> None:
     assert refund.reference not in {dated.report.reference for dated in later}
 
 
+async def test_a_dispute_is_listed_as_it_is_looked_up_with_the_money_that_it_moved(backend: Backend) -> None:
+    backend.require(Capability.LISTS, Capability.DISPUTES)
+    assert backend.bank is not None
+    charge = await pay(backend, method=backend.methods.disputed)
+    reference = await backend.bank.dispute(charge)
+    await backend.bank.decide(reference, won=True)
+    now = await backend.gateway.look_up_dispute(reference)
+    listed = {dated.report.reference: dated.report for dated in await everything(backend.records.disputes(lately()))}
+    assert listed[reference] == now
+    entries = await entries_of(backend, reference)
+    assert [entry.kind for entry in entries] == [BalanceEntryKind.DISPUTE] * 2
+    assert sorted(entry.money.minor_units for entry in entries) == [-2000, 2000]
+    assert all(entry.source == now for entry in entries)
+
+
 async def test_the_balance_tells_what_was_taken_and_what_went_back(backend: Backend) -> None:
     backend.require(Capability.LISTS, Capability.FEES)
     charge = await pay(backend)

@@ -15,6 +15,7 @@ from domain.money import Money
 from domain.payments.gateway import ChargeReport, OutcomeUnknown, RefundReport, RequestRejected
 from domain.reconciliation.records import BalanceEntryKind, Window
 from gateways.stripe.client import ANSWER_BYTES_MAX
+from gateways.stripe.disputes import dispute_report
 from tests.contract.stripe_wire import (
     REFUND,
     TRANSACTION,
@@ -29,6 +30,7 @@ from tests.contract.stripe_wire import (
     records_over,
     refund,
 )
+from tests.contract.test_stripe_disputes import DISPUTE
 
 R = TypeVar("R")
 
@@ -207,10 +209,17 @@ async def test_a_refunds_balance_entry_tells_which_it_is(kind: str, expected: Ba
     assert found.source.refund_id == REFUND
 
 
+async def test_a_disputes_balance_entry_tells_which_it_is() -> None:
+    # Its type is that of other corrections too.
+    wire = Wire(page(entry("adjustment", DISPUTE, amount=-1000, fee=1500, net=-2500)))
+    [found] = await everything(records_over(wire).balance_entries(HOUR))
+    assert (found.kind, found.money.minor_units, found.fee) == (BalanceEntryKind.DISPUTE, -1000, 1500)
+    assert found.source == dispute_report(DISPUTE)
+
+
 @pytest.mark.parametrize(
     ("kind", "source", "expected"),
     [
-        ("adjustment", {"id": "du_1", "object": "dispute"}, BalanceEntryKind.DISPUTE),
         ("adjustment", None, BalanceEntryKind.OTHER),
         ("payout", {"id": "po_1", "object": "payout"}, BalanceEntryKind.OTHER),
         ("stripe_fee", None, BalanceEntryKind.OTHER),

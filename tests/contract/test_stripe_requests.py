@@ -181,6 +181,7 @@ READS: dict[str, tuple[Callable[[StripeRecords], AsyncIterator[object]], str, di
         "/v1/refunds",
         {**LISTED, "expand[0]": "data.balance_transaction"},
     ),
+    "disputes": (lambda records: records.disputes(HOUR), "/v1/disputes", LISTED),
     "balance entries": (
         lambda records: records.balance_entries(HOUR),
         "/v1/balance_transactions",

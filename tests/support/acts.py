@@ -23,6 +23,7 @@ from domain.payments.recovery import Recovery
 from domain.payments.refund_payment import NewRefund, RefundPayment
 from domain.payments.runner import AttemptRunner
 from domain.payments.transaction import CaptureMethod, Transaction
+from domain.reconciliation.discrepancies import OpenDiscrepancies
 from persistence.unit_of_work import SqlUnitsOfWork
 from tests.support.clock import FakeClock, SequentialIds
 from tests.support.database import age_attempts, make_due, rows
@@ -35,9 +36,13 @@ class RecordedAlerts:
 
     def __init__(self) -> None:
         self.lost_twice: list[TransactionId] = []
+        self.waiting: list[OpenDiscrepancies] = []
 
     def refunded_and_disputed(self, transaction: Transaction) -> None:
         self.lost_twice.append(transaction.id)
+
+    def discrepancies_open(self, waiting: OpenDiscrepancies) -> None:
+        self.waiting.append(waiting)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -53,6 +58,7 @@ class Acts:
     units: WatchedUnits = field(init=False)
     gateway: GatewayOutsideUnits = field(init=False)
     outcomes: Outcomes = field(init=False)
+    runner: AttemptRunner = field(init=False)
     create_payment: CreatePayment = field(init=False)
     refund_payment: RefundPayment = field(init=False)
     authorized: AuthorizedPayments = field(init=False)
@@ -63,10 +69,10 @@ class Acts:
 
     def __post_init__(self) -> None:
         units, clock, ids = WatchedUnits(SqlUnitsOfWork(self.engine)), self.clock, self.ids
-        gateway = GatewayOutsideUnits(live=self.live)
+        gateway = GatewayOutsideUnits(live=self.live, now=clock.now)
         outcomes = Outcomes(clock, ids, alerts=self.alerts, live=self.live)
         runner = AttemptRunner(units, gateway, outcomes, clock)
-        self.units, self.gateway, self.outcomes = units, gateway, outcomes
+        self.units, self.gateway, self.outcomes, self.runner = units, gateway, outcomes, runner
         self.create_payment = CreatePayment(
             units=units, gateway=gateway, runner=runner, clock=clock, ids=ids, default_return_url=None
         )

@@ -1,6 +1,8 @@
 """The disputes of the fake processor: opened by the payer's bank, decided by a test."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 
 from domain.money import Money
 from domain.payments.dispute import DisputeStatus
@@ -19,11 +21,21 @@ _PROCESSOR_STATUSES = {
 
 
 class FakeDisputes:
-    """What is disputed, and every movement of money that came of it."""
+    """What is disputed, and every movement of money that came of it. `made_at` has the times of both."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self.made_at: dict[str, datetime] = {}
+        self._now = now
         self._reports: dict[str, DisputeReport] = {}
         self._movements = 0
+
+    @property
+    def all(self) -> list[DisputeReport]:
+        return list(self._reports.values())
+
+    def forget(self) -> None:
+        """The processor has never heard of any."""
+        self._reports.clear()
 
     def get(self, reference: str) -> DisputeReport | None:
         return self._reports.get(reference)
@@ -42,6 +54,7 @@ class FakeDisputes:
             movements=(),
         )
         self._reports[report.reference] = report
+        self.made_at[report.reference] = self._now()
         return report if inquiry else self.escalate(report.reference)
 
     def escalate(self, reference: str) -> DisputeReport:
@@ -76,3 +89,4 @@ class FakeDisputes:
             reference=f"txn_fake_{self._movements}", amount=Money(minor_units, currency), fee=Money(fee, currency)
         )
         self._reports[reference] = replace(report, movements=(*report.movements, movement))
+        self.made_at[movement.reference] = self._now()

@@ -144,7 +144,7 @@ class FakeGateway:
         self._live = live
         self._charges: dict[str, _Charge] = {}
         self._refunds: dict[str, RefundReport] = {}
-        self.disputes = FakeDisputes()
+        self.disputes = FakeDisputes(now)
         self._kept: dict[str, tuple[Call, str]] = {}
         self._scripts: defaultdict[str, deque[_Script]] = defaultdict(deque)
 

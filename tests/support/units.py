@@ -77,8 +77,15 @@ class GatewayOutsideUnits(FakeGateway):
         return reference
 
     def add_refund(self, report: RefundReport) -> None:
-        """A refund that the processor has, whoever made it."""
+        """A refund that the processor has, whoever made it; one that it has already is told differently from now on."""
         self._refunds[report.reference] = report
+        self.made_at.setdefault(report.reference, self._now())
+
+    def forget(self, reference: str) -> None:
+        """The processor has never heard of a charge or refund, and has moved no money for it."""
+        self._charges.pop(reference, None)
+        self._refunds.pop(reference, None)
+        self.booked = [booked for booked in self.booked if booked.source != reference]
 
     def falsify(self, reference: str, **lie: Any) -> None:  # Any: fields of the report, of several types
         """Report something else of a charge than was asked for."""

@@ -1,0 +1,229 @@
+"""Discrepancies in PostgreSQL."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, RowMapping, Select, and_, false, func, or_, select, text, true, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from domain.access import Actor, Role
+from domain.currencies import Currency
+from domain.ids import DiscrepancyId, ReconciliationRunId, TransactionId, UserId
+from domain.money import Money
+from domain.payments.queries import Page, PageRequest
+from domain.reconciliation.discrepancies import (
+    Difference,
+    Discrepancy,
+    DiscrepancyFilter,
+    DiscrepancyKind,
+    OpenDiscrepancies,
+    Resolution,
+    Subject,
+    SubjectKind,
+)
+from persistence.engine import autocommitting
+from persistence.paging import Keyset, page_of
+from persistence.tables import discrepancies, reconciliation_findings
+
+_C = discrepancies.c
+_LATEST_FIRST = Keyset(_C.first_seen_at, _C.id, descending=True)
+_OPEN = _C.resolved_at.is_(None)
+
+
+class SqlDiscrepancies:
+    """The repository behind `domain.reconciliation.discrepancies.DiscrepancyRepository`."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def record(self, new_id: DiscrepancyId, difference: Difference, seen_at: datetime) -> DiscrepancyId:
+        known = await self._resolved_already(difference, seen_at)
+        if known is not None:
+            return known
+        said = _said(difference)
+        statement = (
+            upsert(discrepancies)
+            .values(
+                id=new_id,
+                kind=difference.kind.value,
+                subject_kind=difference.subject.kind.value,
+                reference=difference.subject.reference,
+                first_seen_at=seen_at,
+                last_seen_at=seen_at,
+                **said,
+            )
+            .on_conflict_do_update(
+                index_elements=["kind", "subject_kind", "reference"],
+                index_where=text("resolved_at IS NULL"),
+                set_={**said, "last_seen_at": func.greatest(_C.last_seen_at, seen_at)},
+            )
+            .returning(_C.id)
+        )
+        return DiscrepancyId((await self._connection.execute(statement)).scalar_one())
+
+    async def _resolved_already(self, difference: Difference, seen_at: datetime) -> DiscrepancyId | None:
+        same = [_C[name].is_not_distinct_from(value) for name, value in _said(difference).items()]
+        settled = and_(_C.resolution == Resolution.BY_PERSON.value, *same)
+        statement = (
+            update(discrepancies)
+            .where(
+                _of(difference.subject),
+                _C.kind == difference.kind.value,
+                ~_OPEN,
+                or_(settled, _C.resolved_at > seen_at),
+            )
+            .values(last_seen_at=func.greatest(_C.last_seen_at, seen_at))
+            .returning(_C.id)
+        )
+        found = (await self._connection.execute(statement)).scalars().first()
+        return None if found is None else DiscrepancyId(found)
+
+    async def resolve_others(
+        self, subject: Subject, seen: Collection[DiscrepancyKind], how: Resolution, now: datetime
+    ) -> int:
+        statement = (
+            update(discrepancies)
+            .where(_of(subject), _OPEN, _C.kind.not_in(sorted(seen)))
+            .values(resolved_at=now, resolution=how.value)
+        )
+        return (await self._connection.execute(statement)).rowcount
+
+    async def get(self, discrepancy_id: DiscrepancyId) -> Discrepancy | None:
+        return await self._one(select(discrepancies).where(_C.id == discrepancy_id))
+
+    async def lock(self, discrepancy_id: DiscrepancyId) -> Discrepancy | None:
+        return await self._one(select(discrepancies).where(_C.id == discrepancy_id).with_for_update())
+
+    async def resolve_by_person(
+        self, discrepancy_id: DiscrepancyId, resolved_by: UserId, reason: str, now: datetime
+    ) -> None:
+        await self._connection.execute(
+            update(discrepancies)
+            .where(_C.id == discrepancy_id, _OPEN)
+            .values(resolved_at=now, resolution=Resolution.BY_PERSON.value, resolved_by=resolved_by, reason=reason)
+        )
+
+    async def open_subjects(self, seen_before: datetime, limit: int) -> list[Subject]:
+        statement = (
+            select(_C.subject_kind, _C.reference)
+            .where(_OPEN, _C.last_seen_at < seen_before)
+            .order_by(_C.last_seen_at)
+            .limit(limit)
+        )
+        rows = (await self._connection.execute(statement)).mappings()
+        return list(dict.fromkeys(Subject(SubjectKind(row["subject_kind"]), row["reference"]) for row in rows))
+
+    async def count_open(self) -> OpenDiscrepancies:
+        statement = select(func.count().label("number"), func.min(_C.first_seen_at).label("oldest")).where(_OPEN)
+        row = (await self._connection.execute(statement)).mappings().one()
+        return OpenDiscrepancies(number=row["number"], oldest_first_seen_at=row["oldest"])
+
+    async def attach(self, run_id: ReconciliationRunId, discrepancy_ids: Collection[DiscrepancyId]) -> None:
+        statement = upsert(reconciliation_findings).values(
+            [{"run_id": run_id, "discrepancy_id": each} for each in sorted(discrepancy_ids)]
+        )
+        await self._connection.execute(statement.on_conflict_do_nothing())
+
+    async def found_by(self, run_id: ReconciliationRunId) -> list[Discrepancy]:
+        statement = (
+            select(*_C)
+            .join(reconciliation_findings, reconciliation_findings.c.discrepancy_id == _C.id)
+            .where(reconciliation_findings.c.run_id == run_id)
+            .order_by(_C.first_seen_at, _C.id)
+        )
+        return [_discrepancy_of(row) for row in (await self._connection.execute(statement)).mappings()]
+
+    async def _one(self, statement: Select[*tuple[Any, ...]]) -> Discrepancy | None:  # Any: of any columns
+        row = (await self._connection.execute(statement)).mappings().one_or_none()
+        return None if row is None else _discrepancy_of(row)
+
+
+class SqlDiscrepancyReader:
+    """The reads behind `domain.reconciliation.discrepancies.DiscrepancyReader`: one statement each."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def discrepancies_by_ids(
+        self, ids: Sequence[DiscrepancyId], actor: Actor
+    ) -> dict[DiscrepancyId, Discrepancy]:
+        rows = await self._rows(select(discrepancies).where(_C.id.in_(ids), _open_to(actor)))
+        return {found.id: found for found in map(_discrepancy_of, rows)}
+
+    async def discrepancies(self, actor: Actor, where: DiscrepancyFilter, page: PageRequest) -> Page[Discrepancy]:
+        statement = select(discrepancies).where(_open_to(actor), *_conditions(where))
+        rows = await self._rows(_LATEST_FIRST.cut(statement, page))
+        return page_of(rows, page, record=_discrepancy_of, ordered_by="first_seen_at")
+
+    async def count_discrepancies(self, actor: Actor, where: DiscrepancyFilter) -> int:
+        statement = select(func.count().label("number")).where(_open_to(actor), *_conditions(where))
+        rows = await self._rows(statement.select_from(discrepancies))
+        return int(rows[0]["number"])
+
+    async def _rows(self, statement: Select[*tuple[Any, ...]]) -> Sequence[RowMapping]:  # Any: of any columns
+        async with autocommitting(self._engine) as connection:
+            return (await connection.execute(statement)).mappings().all()
+
+
+def _open_to(actor: Actor) -> ColumnElement[bool]:
+    """The condition that keeps everybody else's queries empty."""
+    return true() if actor.role is Role.ADMIN else false()
+
+
+def _conditions(where: DiscrepancyFilter) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if where.kinds is not None:
+        conditions.append(_C.kind.in_(sorted(where.kinds)))
+    if where.resolved is not None:
+        conditions.append(~_OPEN if where.resolved else _OPEN)
+    if where.transaction_id is not None:
+        conditions.append(_C.transaction_id == where.transaction_id)
+    if where.first_seen_from is not None:
+        conditions.append(_C.first_seen_at >= where.first_seen_from)
+    if where.first_seen_to is not None:
+        conditions.append(_C.first_seen_at < where.first_seen_to)
+    return conditions
+
+
+def _of(subject: Subject) -> ColumnElement[bool]:
+    return and_(_C.subject_kind == subject.kind.value, _C.reference == subject.reference)
+
+
+def _said(difference: Difference) -> dict[str, object]:
+    """What both sides say, as columns."""
+    processor, ours = difference.processor, difference.ours
+    return {
+        "transaction_id": difference.transaction_id,
+        "processor_amount": None if processor is None else processor.minor_units,
+        "processor_currency": None if processor is None else processor.currency.value,
+        "our_amount": None if ours is None else ours.minor_units,
+        "our_currency": None if ours is None else ours.currency.value,
+        "summary": difference.summary,
+    }
+
+
+def _discrepancy_of(row: RowMapping) -> Discrepancy:
+    return Discrepancy(
+        id=DiscrepancyId(row["id"]),
+        difference=Difference(
+            kind=DiscrepancyKind(row["kind"]),
+            subject=Subject(SubjectKind(row["subject_kind"]), row["reference"]),
+            transaction_id=None if row["transaction_id"] is None else TransactionId(row["transaction_id"]),
+            processor=_money_of(row, "processor"),
+            ours=_money_of(row, "our"),
+            summary=row["summary"],
+        ),
+        first_seen_at=row["first_seen_at"],
+        last_seen_at=row["last_seen_at"],
+        resolved_at=row["resolved_at"],
+        resolution=None if row["resolution"] is None else Resolution(row["resolution"]),
+        resolved_by=None if row["resolved_by"] is None else UserId(row["resolved_by"]),
+        reason=row["reason"],
+    )
+
+
+def _money_of(row: RowMapping, side: str) -> Money | None:
+    amount = row[f"{side}_amount"]
+    return None if amount is None else Money(amount, Currency(row[f"{side}_currency"]))
