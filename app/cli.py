@@ -13,6 +13,7 @@ from app.audit_commands import audit_app
 from app.commands import CommandFailed, all_settings, database_settings
 from app.ledger_commands import ledger_app
 from app.reconcile_commands import reconcile
+from app.sandbox_commands import sandbox_app
 from domain.access import Role
 from domain.errors import FlorinError
 
@@ -35,6 +36,7 @@ app.add_typer(users_app, name="users")
 app.add_typer(audit_app, name="audit")
 app.add_typer(ledger_app, name="ledger")
 app.command()(reconcile)
+app.add_typer(sandbox_app, name="sandbox")
 
 
 @app.command()
@@ -98,29 +100,6 @@ def migrate() -> None:
             await engine.dispose()
 
     print(f"The database is at revision {asyncio.run(go())}.")
-
-
-@app.command()
-def sandbox(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on.")] = 12111,
-    state: Annotated[Path | None, typer.Option(help="The file that keeps the state; without it, memory.")] = None,
-    webhook_url: Annotated[str | None, typer.Option(help="Where to send webhooks.")] = None,
-    api_key: Annotated[
-        str, typer.Option(envvar="SANDBOX_API_KEY", help="The API key that it takes.")
-    ] = "sk_test_sandbox",
-    webhook_secret: Annotated[
-        str, typer.Option(envvar="SANDBOX_WEBHOOK_SECRET", help="The secret that signs webhooks.")
-    ] = "whsec_sandbox",  # noqa: S107  documented: whoever reaches a sandbox may use it
-) -> None:
-    """Run the sandbox processor: a strict stand-in that speaks Stripe's protocol. See docs/sandbox.md."""
-    from sandbox.server import SandboxConfig, WebhookTarget, run  # noqa: PLC0415  as above
-
-    targets = () if webhook_url is None else (WebhookTarget(url=webhook_url, secret=webhook_secret),)
-    try:
-        config = SandboxConfig(port=port, state_path=state, api_keys=(api_key,), webhooks=targets)
-        run(config, lambda url: print(f"The sandbox processor listens on {url}", flush=True))
-    except (OSError, ValueError) as error:
-        raise CommandFailed(f"The sandbox cannot start: {error}") from error
 
 
 @app.command()
