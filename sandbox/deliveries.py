@@ -56,6 +56,7 @@ class Deliveries:
         self._clock = clock
         self._begin = begin
         self._under_way: set[int] = set()
+        self._ended: list[tuple[_Delivery, bool]] = []
         self._wake = asyncio.Event()
 
     def wake(self) -> None:
@@ -72,6 +73,7 @@ class Deliveries:
         ):
             while True:
                 self._wake.clear()
+                self._record_ended()
                 for delivery in self._due():
                     self._under_way.add(delivery.id)
                     tasks.create_task(self._deliver(client, delivery))
@@ -102,12 +104,10 @@ class Deliveries:
         return min(max(dues[0] - self._clock.now(), 0.0), _LOOK_AGAIN_SECONDS)
 
     async def _deliver(self, client: httpx2.AsyncClient, delivery: _Delivery) -> None:
-        try:
-            acknowledged = await self._post(client, delivery)
-            self._record(delivery, acknowledged=acknowledged)
-        finally:
-            self._under_way.discard(delivery.id)
-            self.wake()
+        acknowledged = await self._post(client, delivery)
+        # Written down with whatever else has ended by then. Killed before that, we would deliver it again.
+        self._ended.append((delivery, acknowledged))
+        self.wake()
 
     async def _post(self, client: httpx2.AsyncClient, delivery: _Delivery) -> bool:
         with self._begin() as op:
@@ -135,23 +135,33 @@ class Deliveries:
             _log.info("delivery of %s to %s failed: %r", delivery.event_id, url, error)
             return False
 
-    def _record(self, delivery: _Delivery, *, acknowledged: bool) -> None:
+    def _record_ended(self) -> None:
+        if not self._ended:
+            return
         with self._begin() as op:
-            connection = op.store.connection
-            if not acknowledged:
-                attempts = delivery.attempts + 1
-                pause = min(_PAUSE_FIRST_SECONDS * 2 ** min(delivery.attempts, 20), _PAUSE_MAX_SECONDS)
-                due = self._clock.now() + pause if attempts < _ATTEMPTS_MAX else NEVER
-                connection.execute(
-                    "UPDATE deliveries SET attempts = ?, due = ?, held = 0 WHERE id = ?", (attempts, due, delivery.id)
-                )
-                return
-            connection.execute("DELETE FROM deliveries WHERE id = ?", (delivery.id,))
-            # An event that was held back for a later one to pass it may go now.
-            connection.execute(
-                "UPDATE deliveries SET due = ?, held = 0 WHERE held AND endpoint = ? AND id < ?",
-                (self._clock.now(), delivery.endpoint_id, delivery.id),
-            )
-            event = op.get("event", delivery.event_id)
-            if event is not None and not op.store.undelivered(event.id):
-                op.store.link(event, "delivered", "true")
+            for delivery, acknowledged in self._ended:
+                if acknowledged:
+                    self._acknowledge(op, delivery)
+                else:
+                    self._put_off(op, delivery)
+        self._under_way.difference_update(delivery.id for delivery, _ in self._ended)
+        self._ended.clear()
+
+    def _put_off(self, op: Operation, delivery: _Delivery) -> None:
+        attempts = delivery.attempts + 1
+        pause = min(_PAUSE_FIRST_SECONDS * 2 ** min(delivery.attempts, 20), _PAUSE_MAX_SECONDS)
+        due = self._clock.now() + pause if attempts < _ATTEMPTS_MAX else NEVER
+        op.store.connection.execute(
+            "UPDATE deliveries SET attempts = ?, due = ?, held = 0 WHERE id = ?", (attempts, due, delivery.id)
+        )
+
+    def _acknowledge(self, op: Operation, delivery: _Delivery) -> None:
+        op.store.connection.execute("DELETE FROM deliveries WHERE id = ?", (delivery.id,))
+        # An event that was held back for a later one to pass it may go now.
+        op.store.connection.execute(
+            "UPDATE deliveries SET due = ?, held = 0 WHERE held AND endpoint = ? AND id < ?",
+            (self._clock.now(), delivery.endpoint_id, delivery.id),
+        )
+        event = op.get("event", delivery.event_id)
+        if event is not None and not op.store.undelivered(event.id):
+            op.store.link(event, "delivered", "true")

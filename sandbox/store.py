@@ -105,10 +105,16 @@ class Criteria:
 
 
 class Store:
-    """One connection; every change happens inside `transaction`. Inside it, an object is loaded once and shared."""
+    """One connection; every change happens inside `transaction`. Inside it, an object is loaded once and shared.
+
+    Changed objects are written down when something is looked for among them, and at the end: most change several times.
+    """
 
     def __init__(self, path: Path | None) -> None:
         self._loaded: dict[str, Record] = {}
+        self._inserted: dict[int, Record] = {}
+        self._updated: dict[int, Record] = {}
+        self._new_links: list[tuple[str, str, int]] = []
         if path is not None:
             # The file holds webhook secrets, so only its owner may read it.
             path.touch(mode=0o600)
@@ -127,6 +133,7 @@ class Store:
             raise sqlite3.DatabaseError(f"it was written by version {version}, this is version {len(_STEPS)}")
         missing = "".join(_STEPS[version:])
         self.connection.executescript(f"BEGIN; {missing} PRAGMA user_version = {len(_STEPS)}; COMMIT;")
+        (self._seq,) = self.connection.execute("SELECT coalesce(max(seq), 0) FROM objects").fetchone()
         # A reader's first statement takes the exclusive lock only when it writes: claim it now, to fail at the start.
         self.connection.execute("BEGIN EXCLUSIVE")
         self.connection.execute("COMMIT")
@@ -140,38 +147,57 @@ class Store:
         self.connection.execute("BEGIN")
         try:
             yield
+            self._flush()
+            self.connection.execute("COMMIT")
         except BaseException:
             self.connection.execute("ROLLBACK")
             raise
-        else:
-            self.connection.execute("COMMIT")
         finally:
-            self._loaded.clear()
+            for changed in (self._loaded, self._inserted, self._updated, self._new_links):
+                changed.clear()
 
     def insert(self, record: Record, links: Mapping[str, str | None]) -> None:
-        cursor = self.connection.execute(
-            "INSERT INTO objects (id, kind, created, body, private) VALUES (?, ?, ?, ?, ?)",
-            (record.id, record.kind, record.created, dump_compact(record.body), dump_compact(record.private)),
-        )
-        record.seq = cursor.lastrowid or 0
-        for name, value in links.items():
-            if value is not None:
-                self.link(record, name, value)
+        # The file is ours alone, so the numbers can be given here. One that was rolled back is not given again.
+        self._seq += 1
+        record.seq = self._seq
+        self._inserted[record.seq] = record
+        self._new_links += [(name, value, record.seq) for name, value in links.items() if value is not None]
         self._loaded[record.id] = record
 
     def update(self, record: Record) -> None:
-        self.connection.execute(
-            "UPDATE objects SET body = ?, private = ? WHERE seq = ?",
-            (dump_compact(record.body), dump_compact(record.private), record.seq),
-        )
+        if record.seq not in self._inserted:
+            self._updated[record.seq] = record
+
+    def _flush(self) -> None:
+        """Write down what was changed."""
+        if self._inserted:
+            self.connection.executemany(
+                "INSERT INTO objects (seq, id, kind, created, body, private) VALUES (?, ?, ?, ?, ?, ?)",
+                [
+                    (each.seq, each.id, each.kind, each.created, dump_compact(each.body), dump_compact(each.private))
+                    for each in self._inserted.values()
+                ],
+            )
+            self._inserted.clear()
+        if self._updated:
+            self.connection.executemany(
+                "UPDATE objects SET body = ?, private = ? WHERE seq = ?",
+                [(dump_compact(each.body), dump_compact(each.private), each.seq) for each in self._updated.values()],
+            )
+            self._updated.clear()
+        if self._new_links:
+            self.connection.executemany("INSERT INTO links (name, value, seq) VALUES (?, ?, ?)", self._new_links)
+            self._new_links.clear()
 
     def delete(self, record: Record) -> None:
+        self._flush()
         self.connection.execute("DELETE FROM links WHERE seq = ?", (record.seq,))
         self.connection.execute("DELETE FROM objects WHERE seq = ?", (record.seq,))
         self._loaded.pop(record.id, None)
 
     def link(self, record: Record, name: str, value: str | None) -> None:
         """Set the one value that the object has under this name; None removes it."""
+        self._flush()
         self.connection.execute("DELETE FROM links WHERE seq = ? AND name = ?", (record.seq, name))
         if value is not None:
             self.connection.execute("INSERT INTO links (name, value, seq) VALUES (?, ?, ?)", (name, value, record.seq))
@@ -194,6 +220,7 @@ class Store:
         newer_than: int | None = None,
     ) -> list[Record]:
         """Newest first, or oldest first when only what is newer than a sequence number is wanted."""
+        self._flush()
         after = max(newer_than or 0, self._last_before(kind, criteria.created_from))
         until = min(older_than or _SEQ_END, self._first_after(kind, criteria.created_to))
         order = "DESC" if newer_than is None else "ASC"
@@ -242,6 +269,7 @@ class Store:
 
     def link_values(self, name: str) -> list[str]:
         """Every value that objects have under this name."""
+        self._flush()
         return [
             str(row[0]) for row in self.connection.execute("SELECT DISTINCT value FROM links WHERE name = ?", (name,))
         ]

@@ -145,3 +145,88 @@ async def test_what_cannot_be_expanded_is_refused_even_if_nothing_is_there(
 ) -> None:
     error = await sandbox.refused(400, "GET", path, {"expand[]": expansion})
     assert (error["param"], error["type"]) == ("expand", "invalid_request_error")
+
+
+async def test_filters_bounds_and_cursors_agree_with_a_look_at_everything(sandbox: Driver) -> None:
+    for number in range(12):
+        intent = await sandbox.pay("pm_card_visa", currency="eur" if number % 3 else "usd")
+        if number % 2:
+            await sandbox.post("/v1/refunds", {"payment_intent": intent["id"], "amount": 100})
+        if number % 4 == 0:
+            await sandbox.pass_time(50)
+    everything = (await sandbox.get("/v1/balance_transactions", {"limit": 100}))["data"]
+    middle = everything[len(everything) // 2]["created"]
+
+    for filters in ({"type": "refund"}, {"currency": "eur"}, {"type": "charge", "currency": "usd"}, {"type": "payout"}):
+        for bound in ({}, {"created[gte]": middle}, {"created[lt]": middle}):
+            expected = [
+                entry["id"]
+                for entry in everything
+                if all(entry[name] == value for name, value in filters.items())
+                and (entry["created"] >= middle if "created[gte]" in bound else True)
+                and (entry["created"] < middle if "created[lt]" in bound else True)
+            ]
+            assert await _forward(sandbox, {**filters, **bound}) == expected
+            assert await _backward(sandbox, {**filters, **bound}, everything[-1]["id"]) == [
+                entry for entry in expected if entry != everything[-1]["id"]
+            ]
+
+
+async def _forward(sandbox: Driver, filters: dict[str, object]) -> list[str]:
+    found: list[str] = []
+    while True:
+        cursor = {"starting_after": found[-1]} if found else {}
+        page = await sandbox.get("/v1/balance_transactions", {"limit": 2, **filters, **cursor})
+        found += [entry["id"] for entry in page["data"]]
+        if not page["has_more"]:
+            return found
+
+
+async def _backward(sandbox: Driver, filters: dict[str, object], before: str) -> list[str]:
+    """Everything newer than one object, gathered from there."""
+    found: list[str] = []
+    while True:
+        cursor = {"ending_before": found[0] if found else before}
+        page = await sandbox.get("/v1/balance_transactions", {"limit": 2, **filters, **cursor})
+        found = [entry["id"] for entry in page["data"]] + found
+        if not page["has_more"]:
+            return found
+
+
+async def test_several_types_of_events_come_in_one_order(sandbox: Driver) -> None:
+    for _ in range(4):
+        await sandbox.pay()
+    everything = (await sandbox.get("/v1/events", {"limit": 100}))["data"]
+    wanted = {"payment_intent.created", "payment_intent.succeeded", "nothing.happened"}
+    expected = [event["id"] for event in everything if event["type"] in wanted]
+    params: dict[str, object] = {f"types[{index}]": name for index, name in enumerate(sorted(wanted))}
+    found: list[str] = []
+    for _ in range(3):
+        cursor = {"starting_after": found[-1]} if found else {}
+        page = await sandbox.get("/v1/events", {**params, **cursor, "limit": 3})
+        found += [event["id"] for event in page["data"]]
+    assert found == expected
+
+
+async def test_every_movement_of_money_is_listed_with_its_source_and_fee(sandbox: Driver) -> None:
+    intent = await sandbox.pay()
+    refund = await sandbox.post("/v1/refunds", {"payment_intent": intent["id"], "amount": 99})
+    await sandbox.post(f"/_sandbox/refunds/{refund['id']}/settle", {"outcome": "fail"})
+    dispute = await sandbox.control("disputes", {"payment_intent": intent["id"]})
+    await sandbox.post(f"/_sandbox/disputes/{dispute['id']}/settle", {"outcome": "win"})
+
+    entries = (await sandbox.get("/v1/balance_transactions"))["data"][::-1]
+    told = [
+        (entry["type"], entry["reporting_category"], entry["source"], entry["amount"], entry["fee"], entry["net"])
+        for entry in entries
+    ]
+    assert told == [
+        ("charge", "charge", intent["latest_charge"], 1099, 62, 1037),
+        ("refund", "refund", refund["id"], -99, 0, -99),
+        ("refund_failure", "refund_failure", refund["id"], 99, 0, 99),
+        ("adjustment", "dispute", dispute["id"], -1099, 1500, -2599),
+        ("adjustment", "dispute_reversal", dispute["id"], 1099, 0, 1099),
+    ]
+    assert [sum(detail["amount"] for detail in entry["fee_details"]) for entry in entries] == [62, 0, 0, 1500, 0]
+    balance = await sandbox.get("/v1/balance")
+    assert sum(side["amount"] for side in (*balance["available"], *balance["pending"])) == 1037 - 1500
