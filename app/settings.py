@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from api.access_tokens import TokenConfig
 from api.graphiql import GraphiqlConfig, NamedToken
 from api.graphiql_examples import default_examples
+from domain.messaging.prune_events import KEPT_DAYS_MIN
 from gateways.stripe.gateway import StripeConfig
 from persistence.engine import DatabaseConfig, driver_url
 
@@ -99,6 +100,17 @@ class Settings(BaseSettings):
         default=False,
         description="Whether nothing but Florin takes money on the processor's account: a charge without our mark is then a "
         "discrepancy. Otherwise it is only counted.",
+    )
+    webhook_sweep_seconds: int = Field(
+        default=60,
+        ge=5,
+        le=240,
+        description="How often the processor is asked for webhook events that never came. They are missed for so long.",
+    )
+    webhook_events_kept_days: int = Field(
+        default=90,
+        ge=KEPT_DAYS_MIN,
+        description="How long webhook events are kept that were applied or ignored. The processor may repeat one for 30 days.",
     )
     worker_concurrency: int = Field(
         default=8,

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Protocol
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -16,9 +17,11 @@ from app.settings import Settings
 from app.time_and_ids import SystemClock, TimeOrderedIds
 from domain.errors import Unavailable
 from domain.messaging.apply_webhooks import ApplyWebhooks
-from domain.messaging.event_source import EventSource
+from domain.messaging.event_source import EventSource, OwnAccount
+from domain.messaging.prune_events import PruneEvents
 from domain.messaging.reapply_webhook import ReapplyWebhook
 from domain.messaging.receive_webhook import ReceiveWebhook
+from domain.messaging.sweep_events import SweepEvents
 from domain.payments.authorized import AuthorizedPayments
 from domain.payments.create_payment import CreatePayment
 from domain.payments.gateway import PaymentGateway
@@ -48,12 +51,12 @@ from persistence.own_records import SqlOwnRecords
 from persistence.reader import SqlReader
 from persistence.schema import current_revision, head_revision
 from persistence.unit_of_work import SqlUnitsOfWork
-from persistence.wakeups import ListenForWakeups
+from persistence.wakeups import ListenForWakeups, RingByNotify
 from worker.runner import Worker, WorkerConfig
 from worker.sweeps import Sweeper
 
 
-class Gateway(PaymentGateway, EventSource, Protocol):
+class Gateway(PaymentGateway, OwnAccount, Protocol):
     """The processor in all that it is asked for."""
 
 
@@ -71,6 +74,7 @@ class Parts:
     outcomes: Outcomes
     runner: AttemptRunner
     webhooks: ApplyWebhooks
+    bell: RingByNotify
 
 
 @asynccontextmanager
@@ -78,9 +82,11 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
     """The parts, with their connections closed in the end."""
     engine = open_engine(settings.database())
     gateway = StripeGateway(settings.stripe())
+    parts = assemble(settings, engine, gateway, SystemClock(), TimeOrderedIds())
     try:
-        yield assemble(settings, engine, gateway, SystemClock(), TimeOrderedIds())
+        yield parts
     finally:
+        await parts.bell.close()
         await gateway.close()
         await engine.dispose()
 
@@ -100,10 +106,11 @@ def assemble(settings: Settings, engine: AsyncEngine, gateway: Gateway, clock: C
         ids=ids,
         outcomes=outcomes,
         runner=runner,
+        bell=RingByNotify(engine),
         webhooks=ApplyWebhooks(
             units=units,
             gateway=gateway,
-            source=gateway,
+            own=gateway,
             runner=runner,
             outcomes=outcomes,
             clock=clock,
@@ -139,7 +146,9 @@ def services(parts: Parts, graphiql: GraphiqlConfig | None) -> Services:
             ),
             resolve_discrepancy=ResolveDiscrepancy(units=parts.units, clock=parts.clock, ids=parts.ids),
         ),
-        receive_webhook=ReceiveWebhook(units=parts.units, verifier=StripeWebhookVerifier(secrets), clock=parts.clock),
+        receive_webhook=ReceiveWebhook(
+            units=parts.units, verifier=StripeWebhookVerifier(secrets), clock=parts.clock, bell=parts.bell
+        ),
         reader=parts.reader,
         inbox=SqlInboxReader(parts.engine, excerpt),
         ledger=SqlLedgerReader(parts.engine),
@@ -162,7 +171,7 @@ async def open_worker(parts: Parts) -> AsyncIterator[Worker]:
             yield Worker(
                 webhooks=parts.webhooks,
                 recovery=Recovery(units=parts.units, runner=parts.runner),
-                sweeper=Sweeper(parts.units, reconciliation_sweeps(parts, records)),
+                sweeper=Sweeper(parts.units, [*webhook_sweeps(parts, records), *reconciliation_sweeps(parts, records)]),
                 wakeups=wakeups,
                 config=WorkerConfig(concurrency=settings.worker_concurrency),
             )
@@ -198,6 +207,17 @@ def reconciliation_sweeps(parts: Parts, records: ProcessorRecords) -> list[Sweep
     return [
         ReconcileRecent(reconcile=reconcile, units=parts.units, clock=parts.clock, alerts=LoggedAlerts()),
         ReconcileAll(reconcile),
+    ]
+
+
+def webhook_sweeps(parts: Parts, source: EventSource) -> list[Sweep]:
+    """What is done at intervals about webhook events."""
+    settings = parts.settings
+    interval = timedelta(seconds=settings.webhook_sweep_seconds)
+    kept = timedelta(days=settings.webhook_events_kept_days)
+    return [
+        SweepEvents(units=parts.units, source=source, clock=parts.clock, bell=parts.bell, interval=interval),
+        PruneEvents(units=parts.units, kept=kept),
     ]
 
 

@@ -3,7 +3,7 @@
 A unit of work is one database transaction. Nothing in it may call the processor, and nothing may await a dataloader.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -84,6 +84,10 @@ class TransactionRepository(Protocol):
 
     async def get_by_reference(self, processor_reference: str) -> Transaction | None:
         """The same by the processor's id."""
+        ...
+
+    async def first_created_at(self) -> datetime | None:
+        """When the oldest transaction was created; None where there is none."""
         ...
 
     async def save(self, transaction: Transaction) -> Transaction:
@@ -204,11 +208,19 @@ class WebhookEventRepository(Protocol):
     """Webhook events."""
 
     async def store(self, event: WebhookEvent, received_at: datetime) -> bool:
-        """Keep an event and wake the worker; False where it is known already."""
+        """Keep an event; False where it is known already."""
         ...
 
     async def claim_due(self, limit: int) -> list[WebhookEvent]:
         """Claim at most `limit` events that wait to be handled, and the others that are due about the same objects."""
+        ...
+
+    async def known(self, event_ids: Collection[str]) -> Collection[str]:
+        """Those of the processor's event ids that are stored already."""
+        ...
+
+    async def prune(self, received_before: datetime, limit: int) -> int:
+        """Delete at most so many events that were received and applied or ignored before then; how many it were."""
         ...
 
     async def find(self, event_id: WebhookEventId) -> WebhookEvent | None: ...

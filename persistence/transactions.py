@@ -1,5 +1,7 @@
 """Transactions in PostgreSQL."""
 
+from datetime import datetime
+
 from sqlalchemy import ColumnElement, RowMapping, insert, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -56,6 +58,10 @@ class SqlTransactions:
 
     async def get_by_reference(self, processor_reference: str) -> Transaction | None:
         return await self._one(transactions.c.processor_reference == processor_reference)
+
+    async def first_created_at(self) -> datetime | None:
+        statement = select(transactions.c.created_at).order_by(transactions.c.created_at).limit(1)
+        return (await self._connection.execute(statement)).scalar_one_or_none()
 
     async def save(self, transaction: Transaction) -> Transaction:
         statement = (

@@ -1,4 +1,4 @@
-"""Wake-ups by LISTEN: the worker hears of a new webhook event within milliseconds instead of at its next look."""
+"""Wake-ups by NOTIFY and LISTEN: the worker hears of a new webhook event within milliseconds instead of at its next look."""
 
 import asyncio
 from contextlib import suppress
@@ -7,14 +7,52 @@ from typing import Any, Self
 
 import asyncpg
 import structlog
-from sqlalchemy import make_url
+from sqlalchemy import func, make_url, select
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from persistence.engine import DatabaseConfig
-from persistence.webhook_events import WAKE_CHANNEL
+from domain.errors import Unavailable
+from persistence.engine import DatabaseConfig, autocommitting
+
+WAKE_CHANNEL = "florin_worker"
+_WAKE = select(func.pg_notify(WAKE_CHANNEL, ""))
 
 log = structlog.get_logger(__name__)
 
 _RECONNECT_SECONDS = 1.0
+
+
+class RingByNotify:
+    """The port `domain.messaging.webhook_events.WorkerBell`.
+
+    PostgreSQL lets one transaction that notifies commit after the other. One that also stored something would hold up all
+    others until it is on disk, so that a wake-up is a statement of its own; and one is enough for all that was stored while
+    the one before was on its way.
+    """
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._again = False
+        self._ringing: asyncio.Task[None] | None = None
+
+    def ring(self) -> None:
+        self._again = True
+        if self._ringing is None:
+            self._ringing = asyncio.create_task(self._ring())
+
+    async def close(self) -> None:
+        """Let the last ring be heard."""
+        if self._ringing is not None:
+            await self._ringing
+
+    async def _ring(self) -> None:
+        try:
+            while self._again:
+                self._again = False
+                with suppress(Unavailable):
+                    async with autocommitting(self._engine) as connection:
+                        await connection.execute(_WAKE)
+        finally:
+            self._ringing = None
 
 
 class ListenForWakeups:

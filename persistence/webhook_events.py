@@ -1,20 +1,55 @@
 """Webhook events in PostgreSQL."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, String, and_, bindparam, exists, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    RowMapping,
+    String,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.dml import ReturningInsert
 
 from domain.ids import TransactionId, WebhookEventId
 from domain.leases import LEASE, SPREAD
 from domain.messaging.webhook_events import PUT_ASIDE, EventState, EventSubject, WebhookEvent
 from persistence.tables import webhook_events
 
-WAKE_CHANNEL = "florin_worker"
 _OTHERS_MAX = 500
+
+
+def _storing() -> ReturningInsert[Any]:  # Any: of any columns
+    given = ("id", "type", "subject", "reference", "account", "live", "body", "created_at", "received_at")
+    return (
+        insert(webhook_events)
+        .values(
+            {
+                **{name: bindparam(f"new_{name}", type_=webhook_events.c[name].type) for name in given},
+                "state": literal(EventState.RECEIVED.value),
+                "tries": literal(0),
+                "failures": literal(0),
+                "next_try_at": func.clock_timestamp(),
+            }
+        )
+        .on_conflict_do_nothing()
+        .returning(webhook_events.c.id)
+    )
+
+
+# Made once: to make it anew for each webhook would be most of what taking one in costs.
+_STORE = _storing()
 
 
 class SqlWebhookEvents:
@@ -24,30 +59,18 @@ class SqlWebhookEvents:
         self._connection = connection
 
     async def store(self, event: WebhookEvent, received_at: datetime) -> bool:
-        stored = (
-            insert(webhook_events)
-            .values(
-                id=event.id,
-                type=event.type,
-                subject=event.subject.value,
-                reference=event.reference,
-                account=event.account,
-                live=event.live,
-                body=event.body,
-                state=EventState.RECEIVED.value,
-                tries=0,
-                failures=0,
-                created_at=event.created_at,
-                received_at=received_at,
-                next_try_at=func.clock_timestamp(),
-            )
-            .on_conflict_do_nothing()
-            .returning(webhook_events.c.id)
-            .cte("stored")
-        )
-        # One statement stores and wakes, and PostgreSQL sends the wake-up only once it has committed.
-        wake = select(func.pg_notify(WAKE_CHANNEL, "")).select_from(stored)
-        return (await self._connection.execute(wake)).first() is not None
+        values = {
+            "new_id": event.id,
+            "new_type": event.type,
+            "new_subject": event.subject.value,
+            "new_reference": event.reference,
+            "new_account": event.account,
+            "new_live": event.live,
+            "new_body": event.body,
+            "new_created_at": event.created_at,
+            "new_received_at": received_at,
+        }
+        return (await self._connection.execute(_STORE, values)).first() is not None
 
     async def claim_due(self, limit: int) -> list[WebhookEvent]:
         c = webhook_events.c
@@ -88,6 +111,26 @@ class SqlWebhookEvents:
             .returning(*c)
         )
         return [_event_of(row) for row in (await self._connection.execute(statement)).mappings()]
+
+    async def known(self, event_ids: Collection[str]) -> Collection[str]:
+        c = webhook_events.c
+        found = await self._connection.execute(select(c.id).where(c.id == func.any(_array(event_ids))))
+        return set(found.scalars())
+
+    async def prune(self, received_before: datetime, limit: int) -> int:
+        c = webhook_events.c
+        settled = (
+            select(c.id)
+            .where(
+                c.state.in_([EventState.APPLIED.value, EventState.IGNORED.value]),
+                c.received_at < received_before,
+                c.settled_at < received_before,
+            )
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+            .cte("settled")
+        )
+        return (await self._connection.execute(delete(webhook_events).where(c.id.in_(select(settled.c.id))))).rowcount
 
     async def find(self, event_id: WebhookEventId) -> WebhookEvent | None:
         statement = select(*webhook_events.c).where(webhook_events.c.public_id == event_id)
@@ -137,7 +180,7 @@ class SqlWebhookEvents:
         # Locked in one order, because another process may have taken over some of them, and be at this point too.
         waiting = (
             select(c.id)
-            .where(c.id == func.any(_array(events)), c.state == EventState.RECEIVED.value)
+            .where(c.id == func.any(_array(event.id for event in events)), c.state == EventState.RECEIVED.value)
             .order_by(c.id)
             .with_for_update()
             .cte("waiting")
@@ -145,8 +188,8 @@ class SqlWebhookEvents:
         await self._connection.execute(update(webhook_events).where(c.id.in_(select(waiting.c.id))).values(values))
 
 
-def _array(events: Sequence[WebhookEvent]) -> ColumnElement[Any]:  # Any: SQLAlchemy leaves arrays untyped
-    return bindparam(None, [event.id for event in events], type_=ARRAY(String))
+def _array(event_ids: Iterable[str]) -> ColumnElement[Any]:  # Any: SQLAlchemy leaves arrays untyped
+    return bindparam(None, list(event_ids), type_=ARRAY(String))
 
 
 def _event_of(row: RowMapping) -> WebhookEvent:

@@ -36,6 +36,8 @@ class WorkerConfig:
     concurrency: int = 8
     poll_seconds: float = 1.0
     sweep_poll_seconds: float = 5.0
+    # More than one, because a long one, such as a reconciliation, must not hold up those that heal within minutes.
+    sweeps_at_once: int = 4
 
 
 class Worker:
@@ -56,7 +58,7 @@ class Worker:
         self._config = config
         self._events = Lane("webhooks", places=config.concurrency, claim=webhooks.claim, work=self._apply)
         self._attempts = Lane("attempts", places=config.concurrency, claim=recovery.claim, work=self._resume)
-        self._sweeps = Lane("sweeps", places=1, claim=sweeper.claim, work=sweeper.run)
+        self._sweeps = Lane("sweeps", places=config.sweeps_at_once, claim=sweeper.claim, work=sweeper.run)
 
     def stop(self) -> None:
         """Finish what has been begun, then return from `run`."""

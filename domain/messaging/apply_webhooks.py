@@ -11,7 +11,7 @@ from domain.audit import Origin
 from domain.errors import Unavailable
 from domain.ids import TransactionId
 from domain.leases import kept
-from domain.messaging.event_source import EventSource
+from domain.messaging.event_source import OwnAccount
 from domain.messaging.webhook_events import EventState, EventSubject, WebhookEvent
 from domain.payments.attempt import pause_before_recheck
 from domain.payments.books import Contradiction, Premature, StrayObject, UnknownObject
@@ -53,7 +53,7 @@ class ApplyWebhooks:
         *,
         units: UnitsOfWork,
         gateway: PaymentGateway,
-        source: EventSource,
+        own: OwnAccount,
         runner: AttemptRunner,
         outcomes: Outcomes,
         clock: Clock,
@@ -61,7 +61,7 @@ class ApplyWebhooks:
     ) -> None:
         self._units = units
         self._gateway = gateway
-        self._source = source
+        self._own = own
         self._runner = runner
         self._outcomes = outcomes
         self._clock = clock
@@ -155,7 +155,7 @@ class ApplyWebhooks:
             theirs, ours = ("live", "test") if event.live else ("test", "live")
             raise _Misaddressed(f"The event is of {theirs} mode, this service of {ours} mode.")
         # Only events of other accounts, which a platform hears of, say whose they are; so mostly nobody need be asked.
-        if event.account is not None and event.account != (own := await self._source.account()):
+        if event.account is not None and event.account != (own := await self._own.account()):
             raise _Misaddressed(f"The event is of the account {event.account}, our key of {own}.")
 
     async def _catch_up(self, charge_reference: str, findings: _Findings) -> None:

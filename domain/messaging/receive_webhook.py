@@ -2,17 +2,18 @@
 
 from collections.abc import Sequence
 
-from domain.messaging.webhook_events import WebhookEvent, WebhookVerifier
+from domain.messaging.webhook_events import WebhookEvent, WebhookVerifier, WorkerBell
 from domain.ports import Clock, UnitsOfWork
 
 
 class ReceiveWebhook:
     """The act behind the processor's webhook route."""
 
-    def __init__(self, *, units: UnitsOfWork, verifier: WebhookVerifier, clock: Clock) -> None:
+    def __init__(self, *, units: UnitsOfWork, verifier: WebhookVerifier, clock: Clock, bell: WorkerBell) -> None:
         self._units = units
         self._verifier = verifier
         self._clock = clock
+        self._bell = bell
 
     async def __call__(self, body: bytes, signatures: Sequence[str]) -> tuple[WebhookEvent, bool]:
         """Store the event in `body`; True where it is new, False for one that was delivered before.
@@ -23,4 +24,6 @@ class ReceiveWebhook:
         event = self._verifier.verify(body, signatures, now=now)
         async with self._units.autocommit() as uow:
             stored = await uow.webhook_events.store(event, now)
+        if stored:
+            self._bell.ring()
         return event, stored

@@ -54,6 +54,14 @@ class WebhookEvent:
     transaction_id: TransactionId | None = None
 
 
+class WorkerBell(Protocol):
+    """Wakes the workers, because a stored event waits for them."""
+
+    def ring(self) -> None:
+        """Wake them soon, without waiting for it. They look each second all the same, so that a ring may be lost."""
+        ...
+
+
 class InvalidSignature(Exception):
     """The message is not one that the processor signed for us lately, or no event at all."""
 

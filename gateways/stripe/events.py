@@ -20,6 +20,31 @@ TOLERANCE_PAST = timedelta(seconds=300)
 TOLERANCE_FUTURE = timedelta(seconds=10)
 """How far Stripe's clock may be ahead of ours."""
 
+HANDLED_TYPES = (
+    "charge.captured",
+    "charge.dispute.closed",
+    "charge.dispute.created",
+    "charge.dispute.funds_reinstated",
+    "charge.dispute.funds_withdrawn",
+    "charge.dispute.updated",
+    "charge.refund.updated",
+    "charge.refunded",
+    "charge.updated",
+    "payment_intent.amount_capturable_updated",
+    "payment_intent.canceled",
+    "payment_intent.payment_failed",
+    "payment_intent.processing",
+    "payment_intent.requires_action",
+    "payment_intent.succeeded",
+    "refund.created",
+    "refund.failed",
+    "refund.updated",
+)
+"""The types that are fetched when they do not come. One of them tells of each change; Stripe lists at most 20 at once.
+
+Those that come with them and tell the same, such as charge.succeeded, are applied when they come, but not missed.
+"""
+
 _TIMESTAMP = re.compile(r"[0-9]{1,12}", re.ASCII)
 # Names become database keys and log fields, so a NUL or a line break in one is refused.
 _NAME = re.compile(r"[A-Za-z0-9_.\-]{1,255}", re.ASCII)
@@ -58,7 +83,9 @@ class StripeWebhookVerifier:
         if -age > self._tolerance_future.total_seconds():
             raise InvalidSignature("The message comes from the future.")
         try:
-            return _read_event(body, signed_at=int(timestamp))
+            # Decoded first: given bytes, json.loads would guess the encoding and take UTF-16 too.
+            event = mapping(json.loads(body.decode("utf-8")), "the body")
+            return read_event(event, body, signed_at=int(timestamp))
         # Nesting too deep to parse, dates that no calendar has, bytes that are no UTF-8: none of them is an event.
         except (OddShape, ValueError, OverflowError, OSError, RecursionError) as error:
             raise InvalidSignature(f"The message is no event: {type(error).__name__}.") from error
@@ -84,9 +111,8 @@ def _parse_header(header: str) -> tuple[str, list[bytes]]:
     return timestamps[0], proofs
 
 
-def _read_event(body: bytes, *, signed_at: int) -> WebhookEvent:
-    # Decoded first: given bytes, json.loads would guess the encoding and take UTF-16 too.
-    event = mapping(json.loads(body.decode("utf-8")), "the body")
+def read_event(event: Json, body: bytes, *, signed_at: int) -> WebhookEvent:
+    """The event in a message that is known to be Stripe's. Raises OddShape, ValueError, OverflowError or OSError."""
     subject_matter = mapping(mapping(event.get("data"), "data").get("object"), "data.object")
     kind = _name(event, "type")
     live = event.get("livemode", False)

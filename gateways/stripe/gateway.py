@@ -18,12 +18,12 @@ from domain.payments.gateway import (
     RequestRejected,
 )
 from domain.payments.transaction import Failure, PaymentMethodSummary
+from gateways.stripe.account import Account
 from gateways.stripe.calls import Calls
 from gateways.stripe.charges import Charges
 from gateways.stripe.client import Transport, open_client
 from gateways.stripe.disputes import Disputes
 from gateways.stripe.errors import CallFailed
-from gateways.stripe.event_source import Events
 from gateways.stripe.outcome import one_outcome
 from gateways.stripe.refunds import Refunds
 
@@ -58,7 +58,7 @@ class StripeConfig:
 
 
 class StripeGateway:
-    """The ports PaymentGateway and EventSource over Stripe's API. Close it when the program ends.
+    """The ports PaymentGateway and OwnAccount over Stripe's API. Close it when the program ends.
 
     `transport` replaces the network; a program leaves it out.
     """
@@ -75,7 +75,7 @@ class StripeGateway:
         calls = Calls()
         self._charges = Charges(client, calls)
         self._refunds = Refunds(client, calls)
-        self._events = Events(client, calls)
+        self._account = Account(client, calls)
         self._account_id = config.account_id
         self._disputes = Disputes(client, calls)
 
@@ -132,7 +132,7 @@ class StripeGateway:
     async def account(self) -> str:
         if self._account_id is None:
             async with self._one_outcome("account"):
-                self._account_id = await self._events.account()
+                self._account_id = await self._account.look_up()
         return self._account_id
 
     def _one_outcome(self, act: str) -> AbstractAsyncContextManager[None]:

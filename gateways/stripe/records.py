@@ -1,11 +1,16 @@
-"""Stripe's lists for reconciliation: PaymentIntents, refunds, disputes and balance transactions, page by page, newest first.
+"""Stripe's lists: PaymentIntents, refunds, disputes and balance transactions for reconciliation, and events that were missed.
+
+All are read page by page, newest first.
 
 Source: docs.stripe.com/api/pagination, docs.stripe.com/api/balance_transactions/object and
 docs.stripe.com/reports/balance-transaction-types.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from datetime import datetime
 from functools import partial
 from typing import Final, TypeAlias, TypeVar
 
@@ -14,11 +19,14 @@ import structlog
 from stripe.params import (
     BalanceTransactionListParams,
     DisputeListParams,
+    EventListParams,
+    EventListParamsCreated,
     PaymentIntentListParams,
     RefundListParams,
     RefundListParamsCreated,
 )
 
+from domain.messaging.webhook_events import WebhookEvent
 from domain.payments.gateway import ChargeReport, DisputeReport, OutcomeUnknown, RefundReport
 from domain.reconciliation.records import BalanceEntry, Dated, Window
 from gateways.stripe.balance import balance_entry
@@ -26,10 +34,11 @@ from gateways.stripe.calls import Calls
 from gateways.stripe.client import Transport, open_client
 from gateways.stripe.disputes import dispute_report
 from gateways.stripe.errors import CallFailed
+from gateways.stripe.events import HANDLED_TYPES, read_event
 from gateways.stripe.gateway import StripeConfig
 from gateways.stripe.outcome import one_outcome
 from gateways.stripe.reports import charge_report, is_ours, refund_report
-from gateways.stripe.shapes import Json, OddShape, listed, moment, text, truth
+from gateways.stripe.shapes import Json, OddShape, listed, moment, text, truth, whole
 
 PAGE_SIZE = 100
 PAGE_BYTES_MAX = 16 * 1024 * 1024
@@ -53,7 +62,7 @@ _Ask: TypeAlias = Callable[[str | None], Awaitable[object]]
 
 
 class StripeRecords:
-    """The port ProcessorRecords over Stripe's API, with connections of its own. Close it when the program ends.
+    """The ports ProcessorRecords and EventSource over Stripe's API, with connections of its own. Close it when the program ends.
 
     The configuration's deadline is each page's, not the whole list's. `transport` replaces the network;
     `first_pause_seconds` is how long the first wait for a rate limit is. A program leaves both out.
@@ -76,6 +85,7 @@ class StripeRecords:
         self._refunds = client.v1.refunds
         self._disputes = client.v1.disputes
         self._balance_transactions = client.v1.balance_transactions
+        self._events = client.v1.events
         self._calls = Calls()
 
     async def close(self) -> None:
@@ -146,7 +156,28 @@ class StripeRecords:
             if read is not None:
                 yield read
 
-    async def _objects(self, endpoint: str, ask: _Ask) -> AsyncIterator[Json]:
+    async def events(
+        self, since: datetime, until: datetime | None, *, undelivered: bool
+    ) -> AsyncGenerator[WebhookEvent, None]:
+        created: EventListParamsCreated = {"gte": int(since.timestamp())}
+        if until is not None:
+            created["lt"] = int(until.timestamp())
+
+        def ask(after: str | None) -> Awaitable[object]:
+            params: EventListParams = {"limit": PAGE_SIZE, "types": list(HANDLED_TYPES), "created": created}
+            if undelivered:
+                params["delivery_success"] = False
+            if after is not None:
+                params["starting_after"] = after
+            return self._events.list_async(params)
+
+        async with aclosing(self._objects("events.list", ask)) as listed_events:
+            async for found in listed_events:
+                event = _read(found, _event)
+                if event is not None:
+                    yield event
+
+    async def _objects(self, endpoint: str, ask: _Ask) -> AsyncGenerator[Json, None]:
         """Every object of a list, in the list's order. Raises OutcomeUnknown."""
         last: str | None = None
         followed: set[str] = set()
@@ -189,6 +220,14 @@ class StripeRecords:
 
 def _created(window: Window) -> RefundListParamsCreated:
     return {"gte": int(window.start.timestamp()), "lt": int(window.end.timestamp())}
+
+
+def _event(found: Json) -> WebhookEvent:
+    """An event of the list, with the message that it would have been delivered in. Raises OddShape."""
+    try:
+        return read_event(found, json.dumps(found).encode(), signed_at=whole(found, "created"))
+    except (ValueError, OverflowError, OSError) as error:
+        raise OddShape("the event has a date that no calendar has") from error
 
 
 def _read(found: Json, read: Callable[[Json], R]) -> R | None:

@@ -22,7 +22,8 @@ from domain.payments.transaction import Failure, NextAction, NextActionType, Tra
 from domain.ports import LeaseLost, StaleVersion
 from persistence.engine import DatabaseConfig, open_engine
 from persistence.unit_of_work import SqlUnitOfWork, SqlUnitsOfWork
-from persistence.wakeups import ListenForWakeups
+from persistence.wakeups import ListenForWakeups, RingByNotify
+from tests.api.test_statement_counts import counted
 from tests.support.acts import Acts
 from tests.support.clock import START, SequentialIds
 from tests.support.database import age_attempts, make_due, patient_config, rows
@@ -490,24 +491,40 @@ async def test_events_are_claimed_once_and_settled_for_good(
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgresql+asyncpg"])
-async def test_a_stored_event_wakes_who_listens(
-    database_url: str, engine: AsyncEngine, units: SqlUnitsOfWork, acts: Acts, scheme: str
-) -> None:
+async def test_who_listens_hears_the_bell(database_url: str, engine: AsyncEngine, scheme: str) -> None:
     url = database_url.replace("postgresql", scheme, 1)
     async with ListenForWakeups(DatabaseConfig(url=url, connect_timeout_seconds=60)) as wakeups, asyncio.timeout(60):
         listening = "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND state = 'idle'"
         await until(lambda: rows(engine, listening))
+        bell = RingByNotify(engine)
         waiting = asyncio.create_task(wakeups.wait())
-        async with units.begin() as uow:
-            await uow.webhook_events.store(acts.event("evt_1", EventSubject.OTHER, None), START)
-            await rows(engine, "SELECT 1")
-            assert not waiting.done()
+        bell.ring()
         await waiting
-        # One wake-up for one event; and one that came while nobody waited is not lost.
-        async with units.begin() as uow:
-            await uow.webhook_events.store(acts.event("evt_1", EventSubject.OTHER, None), START)
-            await uow.webhook_events.store(acts.event("evt_2", EventSubject.OTHER, None), START)
+        # One that comes while nobody waits is not lost.
+        bell.ring()
+        await bell.close()
         await wakeups.wait()
+
+
+async def test_many_rings_at_once_are_two_statements(engine: AsyncEngine) -> None:
+    bell = RingByNotify(engine)
+    with counted(engine) as statements:
+        for _ in range(10):
+            bell.ring()
+        await asyncio.sleep(0)
+        for _ in range(10):
+            bell.ring()
+        await bell.close()
+    assert len(statements) == 2
+
+
+async def test_a_bell_whose_database_is_away_is_silent_and_rings_again_later() -> None:
+    away = open_engine(DatabaseConfig(url="postgresql://nobody@127.0.0.1:1/none", connect_timeout_seconds=1))
+    bell = RingByNotify(away)
+    for _ in range(2):
+        bell.ring()
+        await bell.close()
+    await away.dispose()
 
 
 async def test_who_cannot_get_a_connection_is_told_so(database_url: str, engine: AsyncEngine) -> None:

@@ -84,7 +84,7 @@ class Acts:
         self.webhooks = ApplyWebhooks(
             units=units,
             gateway=gateway,
-            source=gateway,
+            own=gateway,
             runner=runner,
             outcomes=outcomes,
             clock=clock,

@@ -276,7 +276,7 @@ class FakeGateway:
         await self._leave(script)
         return report
 
-    # The port EventSource.
+    # The port OwnAccount.
 
     async def account(self) -> str:
         await self._leave(await self._arrive(Call("account", {})))

@@ -49,7 +49,7 @@ async def main(url: str) -> None:
         webhooks=ApplyWebhooks(
             units=units,
             gateway=gateway,
-            source=gateway,
+            own=gateway,
             runner=runner,
             outcomes=outcomes,
             clock=clock,

@@ -1,4 +1,4 @@
-"""Stripe as the origin of events: whose they are."""
+"""The account that our key belongs to."""
 
 import stripe
 
@@ -6,14 +6,14 @@ from gateways.stripe.calls import Calls
 from gateways.stripe.shapes import text
 
 
-class Events:
-    """Stripe's events and the account they are of. Every method may raise CallFailed and OddShape."""
+class Account:
+    """Stripe's account. Every method may raise CallFailed and OddShape."""
 
     def __init__(self, client: stripe.StripeClient, calls: Calls) -> None:
         self._accounts = client.v1.accounts
         self._calls = calls
 
-    async def account(self) -> str:
-        """The id of the account that the key belongs to."""
+    async def look_up(self) -> str:
+        """The account's id."""
         answer = await self._calls.send("account.retrieve", self._accounts.retrieve_current_async)
         return text(answer.data, "id")
