@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from app.audit_commands import audit_app
-from app.commands import CommandFailed, all_settings, database_settings
+from app.commands import CommandFailed, all_settings, migration_settings
 from app.ledger_commands import ledger_app
 from app.reconcile_commands import reconcile
 from app.sandbox_commands import sandbox_app
@@ -83,19 +84,44 @@ def worker() -> None:
 
 
 @app.command()
-def migrate() -> None:
-    """Bring the database's schema up to date. Safe to run from several places at once."""
+def migrate(
+    create_app_role: Annotated[
+        bool, typer.Option(help="Create the role of DATABASE_URL, with the password in it, if it is not there.")
+    ] = False,
+) -> None:
+    """Bring the database's schema up to date. Safe to run from several places at once.
+
+    Where MIGRATION_DATABASE_URL names another role than DATABASE_URL, it is the one that migrates, and that of
+    DATABASE_URL gets the rights that API and worker need, and no others.
+    """
     from persistence.engine import open_engine  # noqa: PLC0415  as above
+    from persistence.roles import PasswordUnusable, RoleMissing, changeable_by  # noqa: PLC0415  as above
     from persistence.schema import current_revision  # noqa: PLC0415  as above
     from persistence.schema import migrate as bring_to_head  # noqa: PLC0415  as above
 
-    settings = database_settings()
+    settings = migration_settings()
+    role = settings.application()
+    if create_app_role and (role is None or role.password is None):
+        raise CommandFailed(
+            "To create the application's role, DATABASE_URL must hold its name and password, "
+            "and MIGRATION_DATABASE_URL those of another role."
+        )
+    if role is not None and not create_app_role:
+        role = replace(role, password=None)
 
     async def go() -> str | None:
-        engine = open_engine(settings.database())
+        engine = open_engine(settings.migration())
         try:
-            await bring_to_head(engine, lambda step: print(f"migrating: {step}"))
+            await bring_to_head(engine, lambda step: print(f"migrating: {step}"), application=role)
+            if role is not None:
+                print(f"{role.name} may do what API and worker need.")
+                if tables := await changeable_by(engine, role.name):
+                    print(f"Warning: it can do more, and change {', '.join(tables)}: it has the rights of their owner.")
             return await current_revision(engine)
+        except RoleMissing as error:
+            raise CommandFailed(f"{error} Create it, or run this with --create-app-role.") from error
+        except PasswordUnusable as error:
+            raise CommandFailed(str(error)) from error
         finally:
             await engine.dispose()
 

@@ -16,7 +16,7 @@ from typing import TypeVar
 from api.access_tokens import AccessTokens, TokenConfig
 from app.demo import DemoFailed, seed
 from app.dev_output import DevOutput
-from app.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError
+from app.embedded_postgres import APP_ROLE, EmbeddedPostgres, EmbeddedPostgresError
 from app.log_lines import configure_logging
 from app.processes.ports import PortUnavailable, free_port, require_port_free
 from app.processes.ready_file import ready_file
@@ -27,6 +27,7 @@ from domain.access import Role
 from domain.identity.create_user import CreateUser
 from domain.identity.users import User
 from persistence.engine import DatabaseConfig, open_engine
+from persistence.roles import ApplicationRole
 from persistence.schema import migrate
 from persistence.unit_of_work import SqlUnitsOfWork
 
@@ -131,7 +132,7 @@ class _Development:
                 users = await _unless_stopped(supervisor, _prepare_database(database.url))
                 tokens = _tokens(keys, users)
                 _say("starting the worker and the API")
-                environment = _environment(keys, database.url, processor_url, api_port, tokens)
+                environment = _environment(keys, database.app_url, processor_url, api_port, tokens)
                 await supervisor.start(_florin("worker", environment | {"LOG_LEVEL": "WARNING"}))
                 await supervisor.start(_florin("serve", environment, name="api"))
                 await supervisor.until_ready("sandbox", f"{processor_url}/_sandbox/health", seconds=START_SECONDS_MAX)
@@ -146,7 +147,8 @@ class _Development:
                         "webhook_url": f"{api_url}/webhooks/stripe",
                         "processor_url": processor_url,
                         "processor_key": keys.processor_key,
-                        "database_url": database.url,
+                        "database_url": database.app_url,
+                        "migration_database_url": database.url,
                         "tokens": tokens,
                     }
                 )
@@ -191,10 +193,14 @@ def _environment(
 
 
 async def _prepare_database(url: str) -> dict[str, User]:
-    """Bring the schema up to date and make sure that everybody is there."""
+    """Bring the schema up to date, let the role of API and worker use it, and make sure that everybody is there."""
     engine = open_engine(DatabaseConfig(url=url, pool_size=1))
     try:
-        await migrate(engine, lambda step: _say(f"migrating the database: {step}"))
+        await migrate(
+            engine,
+            lambda step: _say(f"migrating the database: {step}"),
+            application=ApplicationRole(name=APP_ROLE),
+        )
         units = SqlUnitsOfWork(engine)
         create = CreateUser(units=units, clock=SystemClock(), ids=TimeOrderedIds())
         users = {}

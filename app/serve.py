@@ -10,6 +10,7 @@ import uvicorn
 import uvloop
 
 from api.server import create_application
+from app.database_checks import check_when_reachable, checked
 from app.settings import Settings
 from app.wiring import open_parts, open_worker, services
 
@@ -25,7 +26,11 @@ def run(program: Callable[[], Coroutine[object, object, None]]) -> None:
 
 
 async def serve_api(settings: Settings) -> None:
-    """Serve until a signal stops it; requests that are under way are finished first."""
+    """Serve until a signal stops it; requests that are under way are finished first.
+
+    Raises UnsafeDatabase, before it listens where the database can be asked by then. One that is away does not keep the
+    API from starting: it has to say so at GET /readyz.
+    """
     async with open_parts(settings) as parts:
         config = uvicorn.Config(
             create_application(services(parts, settings.graphiql())),
@@ -46,15 +51,28 @@ async def serve_api(settings: Settings) -> None:
         # connections; with a handler of our own the second one does nothing.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: None)
-        log.info("api.started", host=settings.host, port=settings.port)
-        await server.serve()
-        log.info("api.stopped")
+
+        def stop() -> None:
+            server.should_exit = True
+
+        async with checked(parts.engine, settings.environment, stop):
+            log.info("api.started", host=settings.host, port=settings.port)
+            await server.serve()
+            log.info("api.stopped")
 
 
 async def work(settings: Settings) -> None:
-    """Work until a signal stops it; what has been begun is finished first."""
+    """Work until a signal stops it; what has been begun is finished first. Raises UnsafeDatabase before it takes anything up."""
     loop = asyncio.get_running_loop()
     async with open_parts(settings) as parts, open_worker(parts) as worker:
+        checking = asyncio.create_task(check_when_reachable(parts.engine, settings.environment))
+
+        def stop() -> None:
+            checking.cancel()
+            worker.stop()
+
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, worker.stop)
+            loop.add_signal_handler(number, stop)
+        with contextlib.suppress(asyncio.CancelledError):
+            await checking
         await worker.run()

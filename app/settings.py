@@ -7,7 +7,9 @@ from enum import StrEnum
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from sqlalchemy import make_url
 
 from api.access_tokens import TokenConfig
 from api.graphiql import GraphiqlConfig, NamedToken
@@ -15,6 +17,7 @@ from api.graphiql_examples import default_examples
 from domain.messaging.prune_events import KEPT_DAYS_MIN
 from gateways.stripe.gateway import StripeConfig
 from persistence.engine import DatabaseConfig, driver_url
+from persistence.roles import ApplicationRole
 
 
 class Environment(StrEnum):
@@ -189,6 +192,34 @@ class DatabaseSettings(BaseSettings):
         return DatabaseConfig(url=self.database_url.get_secret_value(), pool_size=1)
 
 
+class MigrationSettings(DatabaseSettings):
+    """What `florin migrate` needs."""
+
+    migration_database_url: Annotated[SecretStr, AfterValidator(_database_url)] | None = Field(
+        default=None,
+        description="For `florin migrate` alone: the same database as the role that owns the tables. Without it `DATABASE_URL` "
+        "is that role, and API and worker could change what should only be added to. See [the runbook](runbook.md).",
+    )
+
+    def migration(self) -> DatabaseConfig:
+        url = self.migration_database_url or self.database_url
+        return DatabaseConfig(url=url.get_secret_value(), pool_size=1)
+
+    def application(self) -> ApplicationRole | None:
+        """The role of `DATABASE_URL`, with its password, where migrations run as another one."""
+        own, other = make_url(self.database_url.get_secret_value()), make_url(self.migration().url)
+        if own.username is None or own.username == other.username:
+            return None
+        return ApplicationRole(name=own.username, password=own.password)
+
+
+SETTINGS: Mapping[str, FieldInfo] = {
+    **Settings.model_fields,
+    "migration_database_url": MigrationSettings.model_fields["migration_database_url"],
+}
+"""Every setting by the name of its field."""
+
+
 def load_settings() -> Settings:
     """The settings in the environment. Raises InvalidSettings, which never repeats a value: it may be a secret."""
     try:
@@ -218,6 +249,14 @@ def load_database_settings() -> DatabaseSettings:
         raise InvalidSettings(_explain(error)) from None
 
 
+def load_migration_settings() -> MigrationSettings:
+    """The settings of `florin migrate`. Raises InvalidSettings."""
+    try:
+        return MigrationSettings()
+    except ValidationError as error:
+        raise InvalidSettings(_explain(error)) from None
+
+
 def _explain(error: ValidationError) -> str:
     return "\n".join(_line(problem["loc"], problem["type"], problem["msg"]) for problem in error.errors())
 
@@ -233,5 +272,5 @@ def _line(location: tuple[int | str, ...], kind: str, message: str) -> str:
 
 def passed_on(settings: Mapping[str, str]) -> dict[str, str]:
     """An environment for a child process: ours, less every setting of our own, with `settings` instead."""
-    own = {name.upper() for name in Settings.model_fields}
+    own = {name.upper() for name in SETTINGS}
     return {name: value for name, value in os.environ.items() if name.upper() not in own} | dict(settings)

@@ -13,7 +13,8 @@ from api.graphiql import GraphiqlConfig
 from api.graphql.context import Acts
 from api.server import Services
 from app.alerts import LoggedAlerts
-from app.settings import Settings
+from app.database_checks import durability_complaint
+from app.settings import Environment, Settings
 from app.time_and_ids import SystemClock, TimeOrderedIds
 from domain.errors import Unavailable
 from domain.messaging.apply_webhooks import ApplyWebhooks
@@ -155,7 +156,7 @@ def services(parts: Parts, graphiql: GraphiqlConfig | None) -> Services:
         disputes=SqlDisputeReader(parts.engine),
         discrepancies=SqlDiscrepancyReader(parts.engine),
         tokens=AccessTokens(settings.tokens(), parts.clock),
-        readiness=lambda: readiness(parts.engine),
+        readiness=lambda: readiness(parts.engine, settings.environment),
         ids=parts.ids,
         graphiql=graphiql,
     )
@@ -221,13 +222,18 @@ def webhook_sweeps(parts: Parts, source: EventSource) -> list[Sweep]:
     ]
 
 
-async def readiness(engine: AsyncEngine) -> dict[str, str]:
+async def readiness(engine: AsyncEngine, environment: Environment) -> dict[str, str]:
     """What keeps the service from doing its work, by part; empty when nothing does."""
+    missing = {}
     try:
         revision = await current_revision(engine)
+        # It was checked at the start, but can be changed while the service runs.
+        complaint = await durability_complaint(engine) if environment is Environment.PRODUCTION else None
     except Unavailable as error:
         return {"database": error.message}
     head = head_revision()
     if revision != head:
-        return {"migrations": f"The database is at {revision or 'no revision'}, not at {head}: run `florin migrate`."}
-    return {}
+        missing["migrations"] = f"The database is at {revision or 'no revision'}, not at {head}: run `florin migrate`."
+    if complaint is not None:
+        missing["durability"] = complaint
+    return missing

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from persistence.engine import reachable
+from persistence.roles import ApplicationRole, grant
 
 # Any number will do, as long as every process that migrates takes the same one.
 _MIGRATION_LOCK = 5_171_402_883_614
@@ -29,10 +30,13 @@ def head_revision() -> str:
     return script.get_current_head() or ""
 
 
-async def migrate(engine: AsyncEngine, on_step: Callable[[str], None] = lambda _: None) -> None:
+async def migrate(
+    engine: AsyncEngine, on_step: Callable[[str], None] = lambda _: None, *, application: ApplicationRole | None = None
+) -> None:
     """Bring the schema to the head, one process at a time, each revision in a unit of work of its own.
 
-    `on_step` is told the name of each revision before it runs.
+    `on_step` is told the name of each revision before it runs. In the end the `application` gets its rights; raises
+    RoleMissing or PasswordUnusable where it cannot.
     """
 
     def upgrade(connection: Connection) -> None:
@@ -50,6 +54,9 @@ async def migrate(engine: AsyncEngine, on_step: Callable[[str], None] = lambda _
             for revision in reversed(list(script.iterate_revisions("head", before or "base"))):
                 on_step(f"{revision.revision} {revision.doc}")
                 command.upgrade(config, revision.revision)
+                connection.commit()
+            if application is not None:
+                grant(connection, application)
                 connection.commit()
         finally:
             connection.rollback()

@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 import api.server  # noqa: F401  whoever imports the addresses has imported every error that they answer with
 from api.problem import status_of
-from app.settings import Settings
+from app.settings import SETTINGS
 from domain.errors import FlorinError, Refusal, RequestError, catalogue
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -53,9 +53,7 @@ The log holds one line under it.
 
 
 def settings_page() -> str:
-    rows = (
-        (f"`{name.upper()}`", _default(field), field.description or "") for name, field in Settings.model_fields.items()
-    )
+    rows = ((f"`{name.upper()}`", _default(field), field.description or "") for name, field in SETTINGS.items())
     return _SETTINGS.format(table=_table(("Setting", "Default", "Meaning"), rows))
 
 

@@ -5,10 +5,21 @@ from hypothesis import settings
 from tests.support.acts import acts
 from tests.support.database import engine, migrated_engine, reader, units
 from tests.support.development import florin_dev
-from tests.support.postgres import database_url
+from tests.support.postgres import addresses, app_database_url, database_url
 from tests.support.reconciliation import books
 
-__all__ = ["acts", "books", "database_url", "engine", "florin_dev", "migrated_engine", "reader", "units"]
+__all__ = [
+    "acts",
+    "addresses",
+    "app_database_url",
+    "books",
+    "database_url",
+    "engine",
+    "florin_dev",
+    "migrated_engine",
+    "reader",
+    "units",
+]
 
 # No deadline: a test says what is right, never how fast a busy machine is. The same examples on every run, so that a red
 # test stays red until it is repaired.

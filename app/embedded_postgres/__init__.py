@@ -7,9 +7,10 @@ from app.embedded_postgres.errors import (
     EmbeddedPostgresError,
     StartFailed,
 )
-from app.embedded_postgres.server import EmbeddedPostgres
+from app.embedded_postgres.server import APP_ROLE, EmbeddedPostgres
 
 __all__ = [
+    "APP_ROLE",
     "BinariesMissing",
     "DataFolderInUse",
     "DataFolderUnusable",

@@ -1,7 +1,8 @@
 """The data folder: what is in it, who may use it, and where its cluster is when root's own folders are closed.
 
 lock         held for as long as somebody uses the folder, with that process's id in it
-password     of the server's roles, for this user's eyes only
+password     of the owner's and the administrator's role, for this user's eyes only
+app_password of the application's role, likewise
 server.log   and server.log.1, that of the run before
 cluster      PostgreSQL's files, or a link to them
 """
@@ -93,22 +94,23 @@ class DataFolder:
                 f"folder away to begin with an empty one, or carry the data over with pg_dump from PostgreSQL {version}"
             )
 
-    def stored_password(self) -> str | None:
-        """Return the password of the server's roles, if one is known."""
+    def stored_password(self, file: str) -> str | None:
+        """Return the password in one of the two files, if it is known."""
         try:
-            return (self.path / "password").read_text(encoding="ascii").strip() or None
+            return (self.path / file).read_text(encoding="ascii").strip() or None
         except FileNotFoundError:
             return None
 
-    def store_password(self, password: str) -> None:
-        """Keep the password; call this once the roles have it, since one that is not stored is simply replaced."""
-        descriptor = os.open(self.path / "password", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(f"{password}\n")
+    def store_password(self, file: str, password: str) -> None:
+        """Keep a password; call this once the roles have it, since one that is not stored is simply replaced."""
+        descriptor = os.open(self.path / file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as stored:
+            stored.write(f"{password}\n")
 
-    def forget_password(self) -> None:
-        """Drop the password of a cluster that is no more."""
-        (self.path / "password").unlink(missing_ok=True)
+    def forget_passwords(self) -> None:
+        """Drop the passwords of a cluster that is no more."""
+        for file in ("password", "app_password"):
+            (self.path / file).unlink(missing_ok=True)
 
     def keep_previous_log(self) -> None:
         """Move the last run's log aside, so that a crash can still be explained after the next start."""

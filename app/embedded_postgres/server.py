@@ -7,7 +7,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,6 +21,7 @@ from app.processes.leashed import LeashedProcess
 from app.processes.ports import free_port, require_port_free
 
 ROLE = DATABASE = "florin"
+APP_ROLE = "florin_app"
 ADMIN_ROLE = "postgres"
 HOST = "127.0.0.1"
 
@@ -65,7 +66,8 @@ class EmbeddedPostgres:
     free one. A `throwaway` server trades durability for speed, and its `data_dir` is deleted when it stops.
 
     The role `florin` owns the database `florin`, and may create databases and roles; it is no superuser, because a
-    hosted server gives out none and code that needs one should fail here first.
+    hosted server gives out none and code that needs one should fail here first. The role `florin_app` owns nothing: it
+    is for programs that need no more than what they are granted.
     """
 
     def __init__(
@@ -77,7 +79,7 @@ class EmbeddedPostgres:
         self._throwaway = throwaway
         self._startup_seconds_max = startup_seconds_max
         self._folder = DataFolder(data_dir)
-        self._password = ""
+        self._passwords: dict[str, str] = {}
         self._process: LeashedProcess | None = None
         # `restart` and `stop` may be called in different threads.
         self._changing = threading.Lock()
@@ -86,6 +88,11 @@ class EmbeddedPostgres:
     def url(self) -> str:
         """The address of the database `florin`, as `postgresql://...` with the password in it: keep it out of logs."""
         return self._url(ROLE, DATABASE)
+
+    @property
+    def app_url(self) -> str:
+        """The same database as `florin_app`."""
+        return self._url(APP_ROLE, DATABASE)
 
     @property
     def admin_url(self) -> str:
@@ -127,7 +134,11 @@ class EmbeddedPostgres:
             if not self._folder.cluster.exists():
                 self._create(binaries, account)
             self._folder.check_cluster(account, binaries.major)
-            self._password = self._recover_password(binaries, account)
+            password, app_password = (
+                self._recover_password(binaries, account, file, statements)
+                for file, statements in (("password", _password_statements), ("app_password", _app_role_statements))
+            )
+            self._passwords = {ROLE: password, ADMIN_ROLE: password, APP_ROLE: app_password}
             self._launch(binaries, account)
         except BaseException:
             self.stop()
@@ -171,7 +182,7 @@ class EmbeddedPostgres:
         return self.cluster_dir / "postmaster.pid"
 
     def _url(self, role: str, database: str) -> str:
-        return f"postgresql://{role}:{self._password}@{HOST}:{self.port}/{database}"
+        return f"postgresql://{role}:{self._passwords[role]}@{HOST}:{self.port}/{database}"
 
     def _create(self, binaries: Binaries, account: Account | None) -> None:
         if self._throwaway and account and not account.can_enter(self._folder.path):
@@ -179,15 +190,18 @@ class EmbeddedPostgres:
             raise DataFolderUnusable(
                 f"the account {account.name} cannot enter {self._folder.path}; choose another folder"
             )
-        password = secrets.token_urlsafe(24)
+        password, app_password = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
         statements = [
             f"CREATE ROLE {ROLE} LOGIN CREATEDB CREATEROLE",
             f"CREATE DATABASE {DATABASE} OWNER {ROLE}",
             *_password_statements(password),
+            *_app_role_statements(app_password),
         ]
         if self._throwaway:
-            # Lets a test suite empty tables whose triggers forbid it (PostgreSQL 15 and newer know this grant).
+            # Lets a test suite empty tables whose triggers forbid it (PostgreSQL 15 and newer know this grant), also one that
+            # works as the other role, which has the owner's rights only where it takes its role on.
             statements.append(f"GRANT SET ON PARAMETER session_replication_role TO {ROLE}")
+            statements.append(f"GRANT {ROLE} TO {APP_ROLE} WITH INHERIT FALSE")
 
         def fill(cluster: Path) -> None:
             _run(
@@ -204,18 +218,21 @@ class EmbeddedPostgres:
             self._run_statements(binaries, account, cluster, statements)
             (cluster / "pg_hba.conf").write_text(_HOST_BASED_AUTHENTICATION)
 
-        self._folder.forget_password()
+        self._folder.forget_passwords()
         self._folder.create_cluster(account, fill)
-        self._folder.store_password(password)
+        self._folder.store_password("password", password)
+        self._folder.store_password("app_password", app_password)
 
-    def _recover_password(self, binaries: Binaries, account: Account | None) -> str:
-        """Return the stored password; if it is lost, give the roles another."""
-        stored = self._folder.stored_password()
+    def _recover_password(
+        self, binaries: Binaries, account: Account | None, file: str, statements: Callable[[str], Sequence[str]]
+    ) -> str:
+        """Return a stored password; if it is lost, or from before there was such a role, make another."""
+        stored = self._folder.stored_password(file)
         if stored:
             return stored
         made = secrets.token_urlsafe(24)
-        self._run_statements(binaries, account, self.cluster_dir, _password_statements(made))
-        self._folder.store_password(made)
+        self._run_statements(binaries, account, self.cluster_dir, statements(made))
+        self._folder.store_password(file, made)
         return made
 
     def _run_statements(
@@ -292,6 +309,15 @@ class EmbeddedPostgres:
 
 def _password_statements(password: str) -> list[str]:
     return [f"ALTER ROLE {role} PASSWORD '{password}'" for role in (ROLE, ADMIN_ROLE)]
+
+
+def _app_role_statements(password: str) -> list[str]:
+    """A line each, as the single-user mode wants it; the role may be there already."""
+    missing = f"NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{APP_ROLE}')"
+    return [
+        f"DO $$ BEGIN IF {missing} THEN CREATE ROLE {APP_ROLE} LOGIN; END IF; END $$",
+        f"ALTER ROLE {APP_ROLE} PASSWORD '{password}'",
+    ]
 
 
 def _read_lines(file: Path) -> list[str]:

@@ -15,7 +15,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 
-from persistence.tables.base import metadata, moment
+from persistence.tables.base import ONLY_ADDED_TO, ONLY_READ, metadata, moment
 
 audit_entries = Table(
     "audit_entries",
@@ -32,6 +32,7 @@ audit_entries = Table(
     CheckConstraint("action ~ '^[a-z0-9_.]+$'", name="action"),
     CheckConstraint("actor_kind IN ('USER', 'API_KEY', 'PROCESSOR', 'SYSTEM')", name="actor_kind"),
     Index("ix_audit_entries_transaction_id_number", "transaction_id", "number"),
+    info=ONLY_ADDED_TO,
 )
 
 # Written by a trigger when an entry is committed, and by nobody else: see domain/audit_chain.py.
@@ -44,6 +45,7 @@ audit_links = Table(
     Column("entry_id", UUID, nullable=False),
     Column("hash", LargeBinary, nullable=False),
     PrimaryKeyConstraint("chain", "position"),
+    info=ONLY_READ,
 )
 
 # The end of each chain: the row to lock for whoever appends, and what tells that a chain was cut short.
@@ -53,4 +55,5 @@ audit_heads = Table(
     Column("chain", SmallInteger, primary_key=True, autoincrement=False),
     Column("length", BigInteger, nullable=False),
     Column("hash", LargeBinary, nullable=False),
+    info=ONLY_READ,
 )

@@ -1,4 +1,4 @@
-"""What all tables share: their registry, with names for every constraint, and a kind of column."""
+"""What all tables share: their registry, with names for every constraint, a kind of column, and what may be done to them."""
 
 from datetime import datetime
 
@@ -13,6 +13,12 @@ metadata = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
+
+PRIVILEGES = "privileges"
+"""In a table's `info`: what the application's database role may do with its rows, where that is not everything."""
+
+ONLY_ADDED_TO = {PRIVILEGES: ("SELECT", "INSERT")}
+ONLY_READ = {PRIVILEGES: ("SELECT",)}
 
 
 def moment(name: str, *, nullable: bool = False) -> Column[datetime]:

@@ -15,7 +15,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import CHAR, UUID
 
-from persistence.tables.base import metadata, moment
+from persistence.tables.base import ONLY_ADDED_TO, metadata, moment
 
 ledger_accounts = Table(
     "ledger_accounts",
@@ -28,6 +28,7 @@ ledger_accounts = Table(
     UniqueConstraint("kind", "currency", "user_id", postgresql_nulls_not_distinct=True),
     CheckConstraint("(kind = 'CUSTOMER') = (user_id IS NOT NULL)", name="user_id"),
     Index("ix_ledger_accounts_user_id", "user_id"),
+    info=ONLY_ADDED_TO,
 )
 
 journal_entries = Table(
@@ -49,6 +50,7 @@ journal_entries = Table(
     Index("ix_journal_entries_transaction_id_posted_at_id", "transaction_id", "posted_at", "id"),
     Index("ix_journal_entries_refund_id", "refund_id", postgresql_where=text("refund_id IS NOT NULL")),
     Index("ix_journal_entries_dispute_id", "dispute_id", postgresql_where=text("dispute_id IS NOT NULL")),
+    info=ONLY_ADDED_TO,
 )
 
 ledger_entries = Table(
@@ -66,4 +68,5 @@ ledger_entries = Table(
     PrimaryKeyConstraint("entry_id", "line"),
     CheckConstraint("amount <> 0", name="amount"),
     Index("ix_ledger_entries_account_id_posted_at", "account_id", "posted_at", postgresql_include=["amount"]),
+    info=ONLY_ADDED_TO,
 )

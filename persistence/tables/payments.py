@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import CHAR, JSONB, TSVECTOR, UUID
 
-from persistence.tables.base import metadata, moment
+from persistence.tables.base import ONLY_READ, metadata, moment
 
 transaction_edges = Table(
     "transaction_edges",
@@ -28,6 +28,7 @@ transaction_edges = Table(
     Column("from_status", String(24), nullable=False),
     Column("to_status", String(24), nullable=False),
     PrimaryKeyConstraint("from_status", "to_status"),
+    info=ONLY_READ,
 )
 
 transactions = Table(

@@ -71,8 +71,8 @@ async def test_a_fault_outside_of_graphql_is_masked_too(florin: Florin) -> None:
     assert [line["status"] for line in logs.named("request")] == [500]
 
 
-async def test_without_a_free_connection_the_service_is_unavailable(engine: AsyncEngine, database_url: str) -> None:
-    config = DatabaseConfig(url=database_url, pool_size=1, pool_timeout_seconds=0.01)
+async def test_without_a_free_connection_the_service_is_unavailable(engine: AsyncEngine, app_database_url: str) -> None:
+    config = DatabaseConfig(url=app_database_url, pool_size=1, pool_timeout_seconds=0.01)
     small = open_engine(config)
     try:
         async with running(small) as florin:

@@ -31,7 +31,9 @@ def test_compose_runs_migrations_before_the_programs() -> None:
     assert services["migrate"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
     for program in ("api", "worker"):
         assert services[program]["depends_on"] == {"migrate": {"condition": "service_completed_successfully"}}
-    assert set(services["migrate"]["environment"]) == {"DATABASE_URL"}
+    # The role that owns the tables is for migrations alone.
+    assert set(services["migrate"]["environment"]) == {"DATABASE_URL", "MIGRATION_DATABASE_URL"}
+    assert services["migrate"]["command"] == ["migrate", "--create-app-role"]
     assert set(services["worker"]["environment"]) == SETTINGS
     assert set(services["api"]["environment"]) == {*SETTINGS, "PORT"}
     for program in ("migrate", "api", "worker"):
@@ -43,7 +45,9 @@ def test_compose_holds_no_secret_and_opens_nothing_to_the_network() -> None:
     environment = compose["services"]["api"]["environment"]
     for name in ("AUTH_SIGNING_KEY", "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET"):
         assert re.fullmatch(rf"\$\{{{name}:\?.+\}}", environment[name])
-    assert "${POSTGRES_PASSWORD:?" in environment["DATABASE_URL"]
+    assert "://florin_app:${POSTGRES_APP_PASSWORD:?" in environment["DATABASE_URL"]
+    owner = compose["services"]["migrate"]["environment"]["MIGRATION_DATABASE_URL"]
+    assert "://florin:${POSTGRES_PASSWORD:?" in owner
     ports = [port for service in compose["services"].values() for port in service.get("ports", ())]
     assert ports
     assert all(port.startswith("127.0.0.1:") for port in ports)

@@ -93,9 +93,9 @@ def test_a_server_that_is_named_gets_a_database_for_each_worker(tmp_path: Path) 
     try:
         with EmbeddedPostgres(folder, throwaway=True) as server:
             before = databases(server.url)
-            with suite(tmp_path, wait_seconds=0, **{SERVER_VARIABLE: server.url}) as (process, url):
+            with suite(tmp_path, wait_seconds=0, **{SERVER_VARIABLE: server.admin_url}) as (process, url):
                 assert urlsplit(url).path.startswith("/florin_test_")
-                assert urlsplit(url).netloc == urlsplit(server.url).netloc
+                assert urlsplit(url).netloc == urlsplit(server.admin_url).netloc
                 assert process.wait(60) == 0
             assert databases(server.url) == before
     finally:

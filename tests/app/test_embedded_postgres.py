@@ -117,27 +117,49 @@ def test_the_servers_character(folder: Path) -> None:
 
 def test_other_users_of_the_machine_are_kept_out(kept: Path) -> None:
     with EmbeddedPostgres(kept) as postgres:
-        password = (kept / "password").read_text().strip()
-        for private in (kept / "password", kept / "lock", kept / "server.log"):
+        passwords = [(kept / file).read_text().strip() for file in ("password", "app_password")]
+        assert len(set(passwords)) == 2
+        for private in (kept / "password", kept / "app_password", kept / "lock", kept / "server.log"):
             assert stat.S_IMODE(private.stat().st_mode) == 0o600
         assert stat.S_IMODE(postgres.cluster_dir.stat().st_mode) == 0o700
-        for role in ("florin", "postgres"):
+        for role in ("florin", "florin_app", "postgres"):
             with pytest.raises(asyncpg.InvalidPasswordError):
                 fetch(f"postgresql://{role}:guess@127.0.0.1:{postgres.port}/florin", "SELECT 1")
         shown = subprocess.run(["ps", "axww", "-o", "args="], capture_output=True, text=True, check=True).stdout
         assert str(postgres.cluster_dir) in shown
-        assert password not in shown
+        assert not any(password in shown for password in passwords)
     for log in kept.glob("server.log*"):
-        assert password not in log.read_text()
+        assert not any(password in log.read_text() for password in passwords)
 
 
 def test_a_lost_password_is_replaced(kept: Path) -> None:
     with EmbeddedPostgres(kept) as postgres:
-        before = postgres.url
+        before = postgres.url, postgres.app_url
     (kept / "password").unlink()
     with EmbeddedPostgres(kept, port=postgres.port) as postgres:
-        assert postgres.url != before
-        assert fetch(postgres.url, "SELECT 1") == 1
+        assert postgres.url != before[0]
+        assert postgres.app_url == before[1]
+        assert fetch(postgres.url, "SELECT 1") == fetch(postgres.app_url, "SELECT 1") == 1
+
+
+def test_a_role_that_owns_nothing_is_for_the_application(kept: Path) -> None:
+    with EmbeddedPostgres(kept) as postgres:
+        assert fetch(postgres.app_url, "SELECT current_user || ' ' || current_database()") == "florin_app florin"
+        rights = "SELECT rolsuper OR rolcreatedb OR rolcreaterole OR pg_has_role('florin', 'MEMBER') FROM pg_roles"
+        assert fetch(postgres.app_url, f"{rights} WHERE rolname = current_user") is False
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            fetch(postgres.app_url, "CREATE TABLE note (text text)")
+        fetch(postgres.url, "CREATE TABLE note AS SELECT 'mine' AS text")
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            fetch(postgres.app_url, "SELECT text FROM note")
+
+
+def test_a_folder_from_before_there_was_that_role_gets_it(kept: Path) -> None:
+    with EmbeddedPostgres(kept) as postgres:
+        fetch(postgres.admin_url, "DROP ROLE florin_app")
+    (kept / "app_password").unlink()
+    with EmbeddedPostgres(kept) as postgres:
+        assert fetch(postgres.app_url, "SELECT current_user") == "florin_app"
 
 
 def test_a_folder_in_use_is_refused_with_the_users_process(kept: Path) -> None:

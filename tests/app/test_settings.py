@@ -8,14 +8,16 @@ from collections.abc import Mapping
 import pytest
 
 from app.settings import (
+    SETTINGS,
     Environment,
     InvalidSettings,
     LogFormat,
-    Settings,
     load_database_settings,
+    load_migration_settings,
     load_settings,
     passed_on,
 )
+from persistence.roles import ApplicationRole
 
 CANARY = "canary5f1c"
 GOOD = {
@@ -29,7 +31,7 @@ GOOD = {
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Nothing set but what must be."""
-    known = {name.upper() for name in Settings.model_fields}
+    known = {name.upper() for name in SETTINGS}
     for name in list(os.environ):
         if name.upper() in known:
             monkeypatch.delenv(name)
@@ -165,13 +167,32 @@ def test_commands_of_the_database_need_its_address_alone(environment: pytest.Mon
         load_database_settings()
 
 
+def test_migrations_may_have_a_role_of_their_own(environment: pytest.MonkeyPatch) -> None:
+    settings = load_migration_settings()
+    assert settings.application() is None
+    assert settings.migration().url == GOOD["DATABASE_URL"]
+    environment.setenv("MIGRATION_DATABASE_URL", GOOD["DATABASE_URL"])
+    assert load_migration_settings().application() is None
+    owner = "postgresql://owner:secret@db:5432/florin"
+    environment.setenv("MIGRATION_DATABASE_URL", owner)
+    settings = load_migration_settings()
+    assert settings.application() == ApplicationRole(name="florin", password="hunter2")
+    assert settings.migration().url == owner
+    assert not {"hunter2", "secret"} & set(repr([settings, settings.application(), settings.migration()]).split("'"))
+    environment.setenv("MIGRATION_DATABASE_URL", CANARY)
+    with pytest.raises(InvalidSettings, match=r"^MIGRATION_DATABASE_URL is not valid: ") as raised:
+        load_migration_settings()
+    assert CANARY not in str(raised.value)
+
+
 def test_a_child_process_gets_no_setting_but_those_given(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("log_level", "DEBUG")
+    environment.setenv("MIGRATION_DATABASE_URL", GOOD["DATABASE_URL"])
     environment.setenv("SOMETHING_ELSE", "kept")
     environment_of_child = passed_on({"PORT": "0"})
     assert environment_of_child["PORT"] == "0"
     assert environment_of_child["SOMETHING_ELSE"] == "kept"
-    assert not {name.upper() for name in environment_of_child} & {*GOOD, "LOG_LEVEL"}
+    assert not {name.upper() for name in environment_of_child} & {*GOOD, "LOG_LEVEL", "MIGRATION_DATABASE_URL"}
 
 
 def _complaint() -> str:

@@ -19,9 +19,10 @@ REQUIRED = ("AUTH_SIGNING_KEY", "DATABASE_URL", "STRIPE_SECRET_KEY", "STRIPE_WEB
 
 @pytest.fixture
 async def environment(database_url: str) -> AsyncIterator[dict[str, str]]:
-    """Settings of a server over an empty database."""
+    """Settings of a server over an empty database, of development because the tests' own is fast and forgetful."""
     async with another_database(database_url) as url:
         yield {
+            "ENVIRONMENT": "development",
             "DATABASE_URL": url,
             "STRIPE_SECRET_KEY": f"sk_test_{secrets.token_hex(16)}",
             "STRIPE_WEBHOOK_SECRET": f"whsec_{secrets.token_hex(24)}",

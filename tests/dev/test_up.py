@@ -33,10 +33,28 @@ def test_the_ready_file_is_nobody_elses_to_read(florin_dev: Development) -> None
     assert florin_dev.ready_file.stat().st_mode & 0o777 == 0o600
 
 
-async def test_the_database_answers_at_its_address(florin_dev: Development) -> None:
+async def test_the_database_answers_at_its_addresses(florin_dev: Development) -> None:
+    addresses = {"florin_app": florin_dev.ready["database_url"], "florin": florin_dev.ready["migration_database_url"]}
+    for role, address in addresses.items():
+        connection = await asyncpg.connect(address)
+        try:
+            assert await connection.fetchval("SELECT current_user") == role
+            assert await connection.fetchval("SELECT count(*) FROM users") == 4
+        finally:
+            await connection.close()
+
+
+async def test_api_and_worker_work_as_a_role_that_can_change_no_audit_entry(florin_dev: Development) -> None:
+    connection = await asyncpg.connect(florin_dev.ready["migration_database_url"])
+    try:
+        at_work = "SELECT DISTINCT usename::text FROM pg_stat_activity WHERE application_name = 'florin'"
+        assert [row[0] for row in await connection.fetch(at_work)] == ["florin_app"]
+    finally:
+        await connection.close()
     connection = await asyncpg.connect(florin_dev.ready["database_url"])
     try:
-        assert await connection.fetchval("SELECT count(*) FROM users") == 4
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute("DELETE FROM audit_entries")
     finally:
         await connection.close()
 

@@ -13,6 +13,7 @@ from domain.payments.gateway import RefundReportStatus
 from domain.payments.transaction import Transaction
 from persistence.stored_ledger import SqlStoredLedger
 from tests.support.acts import Acts
+from tests.support.database import past_triggers
 
 
 async def verified(engine: AsyncEngine) -> Verdict:
@@ -21,8 +22,7 @@ async def verified(engine: AsyncEngine) -> Verdict:
 
 async def tamper(engine: AsyncEngine, statement: str, **values: object) -> None:
     """Change the tables as only somebody can who may switch the triggers off."""
-    async with engine.begin() as connection:
-        await connection.execute(text("SET LOCAL session_replication_role = replica"))
+    async with past_triggers(engine) as connection:
         await connection.execute(text(statement), values)
 
 

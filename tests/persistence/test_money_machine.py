@@ -299,9 +299,9 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 
 def test_no_money_is_lost_or_moved_twice(
-    database_url: str, migrated_engine: AsyncEngine, loop: asyncio.AbstractEventLoop
+    app_database_url: str, migrated_engine: AsyncEngine, loop: asyncio.AbstractEventLoop
 ) -> None:
-    own_engine = open_engine(patient_config(database_url))
+    own_engine = open_engine(patient_config(app_database_url))
 
     class Machine(MoneyMachine):
         pass

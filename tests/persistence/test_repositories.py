@@ -395,9 +395,9 @@ def use(payer: UserId, ids: SequentialIds, key: str = "k", digest: bytes = b"sam
 
 
 async def test_of_fifty_that_claim_a_key_one_wins(
-    database_url: str, units: SqlUnitsOfWork, payer: UserId, ids: SequentialIds
+    app_database_url: str, units: SqlUnitsOfWork, payer: UserId, ids: SequentialIds
 ) -> None:
-    engine = open_engine(replace(patient_config(database_url), pool_size=50))
+    engine = open_engine(replace(patient_config(app_database_url), pool_size=50))
     outcomes = await at_once(SqlUnitsOfWork(engine), 50, lambda uow: first_use(uow.keys, use(payer, ids)))
     await engine.dispose()
     assert outcomes.count(None) == 1
@@ -491,8 +491,8 @@ async def test_events_are_claimed_once_and_settled_for_good(
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgresql+asyncpg"])
-async def test_who_listens_hears_the_bell(database_url: str, engine: AsyncEngine, scheme: str) -> None:
-    url = database_url.replace("postgresql", scheme, 1)
+async def test_who_listens_hears_the_bell(app_database_url: str, engine: AsyncEngine, scheme: str) -> None:
+    url = app_database_url.replace("postgresql", scheme, 1)
     async with ListenForWakeups(DatabaseConfig(url=url, connect_timeout_seconds=60)) as wakeups, asyncio.timeout(60):
         listening = "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND state = 'idle'"
         await until(lambda: rows(engine, listening))
@@ -527,8 +527,8 @@ async def test_a_bell_whose_database_is_away_is_silent_and_rings_again_later() -
     await away.dispose()
 
 
-async def test_who_cannot_get_a_connection_is_told_so(database_url: str, engine: AsyncEngine) -> None:
-    small = open_engine(replace(patient_config(database_url), pool_size=1, pool_timeout_seconds=0.01))
+async def test_who_cannot_get_a_connection_is_told_so(app_database_url: str, engine: AsyncEngine) -> None:
+    small = open_engine(replace(patient_config(app_database_url), pool_size=1, pool_timeout_seconds=0.01))
     units = SqlUnitsOfWork(small)
     async with units.begin():
         with pytest.raises(Unavailable):

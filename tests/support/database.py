@@ -1,24 +1,25 @@
 """Fixtures over a real PostgreSQL: one migrated database for each xdist worker, empty at the start of each test."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 import pytest
 from sqlalchemy import Executable, delete, text, update
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from domain.audit_chain import NO_HASH
 from domain.payments.attempt import Attempt
 from persistence.engine import DatabaseConfig, open_engine
 from persistence.reader import SqlReader
+from persistence.roles import ApplicationRole
 from persistence.schema import migrate
 from persistence.tables import audit_heads, metadata, transaction_edges
 from persistence.unit_of_work import SqlUnitsOfWork
 
 _OF_THE_SCHEMA = (audit_heads, transaction_edges)
 _EMPTIED: list[Executable] = [
-    # Rows of the audit log and the like can be removed only where no trigger is heard.
-    text("SET LOCAL session_replication_role = replica"),
     *(delete(table) for table in reversed(metadata.sorted_tables) if table not in _OF_THE_SCHEMA),
     update(audit_heads).where(audit_heads.c.length > 0).values(length=0, hash=NO_HASH),
 ]
@@ -36,9 +37,26 @@ def patient_config(url: str) -> DatabaseConfig:
     )
 
 
+@asynccontextmanager
+async def as_owner(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A unit of work with the rights of the tables' owner, whatever the engine's role is."""
+    async with engine.begin() as connection:
+        owner = "SELECT set_config('role', tableowner, true) FROM pg_tables WHERE tablename = 'audit_entries'"
+        await connection.execute(text(owner))
+        yield connection
+
+
+@asynccontextmanager
+async def past_triggers(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """The same where no trigger is heard, so that rows can be removed which are only ever added."""
+    async with as_owner(engine) as connection:
+        await connection.execute(text("SET LOCAL session_replication_role = replica"))
+        yield connection
+
+
 async def empty(engine: AsyncEngine) -> None:
     """Delete every row but those that belong to the schema."""
-    async with engine.begin() as connection:
+    async with past_triggers(engine) as connection:
         for statement in _EMPTIED:
             await connection.execute(statement)
 
@@ -77,10 +95,12 @@ async def rows(engine: AsyncEngine, query: str, **parameters: object) -> list[tu
 
 
 @pytest.fixture(scope="session")
-async def migrated_engine(database_url: str) -> AsyncIterator[AsyncEngine]:
-    """An engine on this worker's database, brought to the newest schema once."""
-    engine = open_engine(patient_config(database_url))
-    await migrate(engine)
+async def migrated_engine(database_url: str, app_database_url: str) -> AsyncIterator[AsyncEngine]:
+    """An engine on this worker's database as the application's role, once its owner has brought it to the newest schema."""
+    owner = open_engine(patient_config(database_url))
+    await migrate(owner, application=ApplicationRole(name=urlsplit(app_database_url).username or ""))
+    await owner.dispose()
+    engine = open_engine(patient_config(app_database_url))
     yield engine
     await engine.dispose()
 

@@ -37,6 +37,7 @@ class Ready(TypedDict):
     processor_url: str
     processor_key: str
     database_url: str
+    migration_database_url: str
     tokens: dict[str, str]
 
 

@@ -1,8 +1,8 @@
 """The PostgreSQL that tests run against: real, empty at first, and gone afterwards.
 
 Each xdist worker starts a throw-away server of its own, on its first test that asks for a database. With
-FLORIN_TEST_DATABASE_URL set to the address of another server (PostgreSQL 15 or newer, a role that may create
-databases), each worker uses a database of its own there instead, and drops it at the end.
+FLORIN_TEST_DATABASE_URL set to the address of another server (PostgreSQL 15 or newer, a superuser), each worker uses a
+database and a role of its own there instead, and drops them at the end.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -27,24 +28,52 @@ SERVER_VARIABLE = "FLORIN_TEST_DATABASE_URL"
 _MEMORY_BYTES_MIN = 2 * 1024**3
 
 
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """A database, `postgresql://...`, as its owner and as the application's role.
+
+    In tests that role may take on the owner's (SET ROLE), which is how a test empties tables that are only added to.
+    """
+
+    owner: str
+    application: str
+
+
 @pytest.fixture(scope="session")
-def database_url() -> Iterator[str]:
-    """The address of this worker's database, `postgresql://...`; no table is in it yet."""
+def addresses() -> Iterator[Addresses]:
+    """This worker's database; no table is in it yet, and nothing is granted."""
     server = os.environ.get(SERVER_VARIABLE)
     if server is None:
         folder = throwaway_folder()
         try:
             with EmbeddedPostgres(folder, throwaway=True) as postgres:
-                yield postgres.url
+                yield Addresses(postgres.url, postgres.app_url)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         return
-    name = _new_name()
+    name, password = _new_name(), secrets.token_hex(16)
+    owner = urlsplit(server)
+    application = owner._replace(netloc=f"{name}:{password}@{owner.netloc.rpartition('@')[2]}")
     _run(_execute(server, f'CREATE DATABASE "{name}"'))
+    _run(_execute(server, f"CREATE ROLE \"{name}\" LOGIN NOINHERIT PASSWORD '{password}'"))
+    _run(_execute(server, f'GRANT "{owner.username}" TO "{name}"'))
     try:
-        yield with_database(server, name)
+        yield Addresses(with_database(server, name), with_database(urlunsplit(application), name))
     finally:
         _run(_execute(server, f'DROP DATABASE "{name}" WITH (FORCE)'))
+        _run(_execute(server, f'DROP ROLE "{name}"'))
+
+
+@pytest.fixture(scope="session")
+def database_url(addresses: Addresses) -> str:
+    """The address of this worker's database as its owner."""
+    return addresses.owner
+
+
+@pytest.fixture(scope="session")
+def app_database_url(addresses: Addresses) -> str:
+    """The same as the application's role, which may do nothing before `migrated_engine` has granted it."""
+    return addresses.application
 
 
 @asynccontextmanager

@@ -17,7 +17,7 @@ from domain.reconciliation.slices import Slices
 from persistence.own_records import SqlOwnRecords
 from tests.support.acts import Acts
 from tests.support.clock import START
-from tests.support.database import rows
+from tests.support.database import past_triggers, rows
 from tests.support.fake_records import FakeRecords
 
 
@@ -76,8 +76,7 @@ class Books:
 
     async def sql(self, statement: str, **parameters: object) -> None:
         """Change our side past every rule, as a mistake would have done."""
-        async with self.acts.engine.begin() as connection:
-            await connection.execute(text("SET LOCAL session_replication_role = replica"))
+        async with past_triggers(self.acts.engine) as connection:
             await connection.execute(text(statement), parameters)
 
     async def stored(self) -> list[tuple[str, str | None]]:
