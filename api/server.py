@@ -16,18 +16,15 @@ from api.graphiql import GraphiqlConfig, graphiql_page, graphiql_routes
 from api.graphql.context import Acts
 from api.graphql.execution import Executor
 from api.graphql.http import GraphQLEndpoint, MethodNotAllowed
+from api.graphql.readers import Readers
 from api.graphql.schema import schema
 from api.problem import problem_response
 from api.request import RequestLog, record_of
 from api.rest.health import ReadinessCheck, Ready, alive
 from api.rest.stripe_webhook import StripeWebhook
 from domain.errors import ObjectNotFound
-from domain.ledger.queries import LedgerReader
-from domain.messaging.inbox import InboxReader
 from domain.messaging.receive_webhook import ReceiveWebhook
-from domain.payments.queries import DisputeReader, Reader
 from domain.ports import IdSource
-from domain.reconciliation.discrepancies import DiscrepancyReader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,11 +33,7 @@ class Services:
 
     acts: Acts
     receive_webhook: ReceiveWebhook
-    reader: Reader
-    inbox: InboxReader
-    ledger: LedgerReader
-    disputes: DisputeReader
-    discrepancies: DiscrepancyReader
+    readers: Readers
     tokens: AccessTokens
     readiness: ReadinessCheck
     ids: IdSource
@@ -52,13 +45,9 @@ def create_application(services: Services, lifespan: Lifespan[Starlette] | None 
     graphiql = services.graphiql
     endpoint = GraphQLEndpoint(
         executor=Executor(schema),
-        authentication=Authentication(services.tokens, services.reader),
+        authentication=Authentication(services.tokens, services.readers.payments),
         acts=services.acts,
-        reader=services.reader,
-        inbox=services.inbox,
-        ledger=services.ledger,
-        disputes=services.disputes,
-        discrepancies=services.discrepancies,
+        readers=services.readers,
         page=None if graphiql is None else graphiql_page(graphiql),
     )
     graphql = Route("/graphql", endpoint.__call__)

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from api.access_tokens import AccessTokens
 from api.graphiql import GraphiqlConfig
 from api.graphql.context import Acts
+from api.graphql.readers import Readers
 from api.server import Services
 from app.alerts import LoggedAlerts
 from app.database_checks import durability_complaint
@@ -46,6 +47,7 @@ from gateways.stripe.records import StripeRecords
 from persistence.discrepancies import SqlDiscrepancyReader
 from persistence.dispute_reader import SqlDisputeReader
 from persistence.engine import open_engine
+from persistence.follow_up_reader import SqlFollowUpReader
 from persistence.inbox import SqlInboxReader
 from persistence.ledger_reader import SqlLedgerReader
 from persistence.own_records import SqlOwnRecords
@@ -150,11 +152,14 @@ def services(parts: Parts, graphiql: GraphiqlConfig | None) -> Services:
         receive_webhook=ReceiveWebhook(
             units=parts.units, verifier=StripeWebhookVerifier(secrets), clock=parts.clock, bell=parts.bell
         ),
-        reader=parts.reader,
-        inbox=SqlInboxReader(parts.engine, excerpt),
-        ledger=SqlLedgerReader(parts.engine),
-        disputes=SqlDisputeReader(parts.engine),
-        discrepancies=SqlDiscrepancyReader(parts.engine),
+        readers=Readers(
+            payments=parts.reader,
+            disputes=SqlDisputeReader(parts.engine),
+            follow_ups=SqlFollowUpReader(parts.engine),
+            ledger=SqlLedgerReader(parts.engine),
+            inbox=SqlInboxReader(parts.engine, excerpt),
+            discrepancies=SqlDiscrepancyReader(parts.engine),
+        ),
         tokens=AccessTokens(settings.tokens(), parts.clock),
         readiness=lambda: readiness(parts.engine, settings.environment),
         ids=parts.ids,

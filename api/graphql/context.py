@@ -6,16 +6,13 @@ from typing import TypeAlias
 from strawberry.types import Info as StrawberryInfo
 
 from api.graphql.loaders import Loaders
+from api.graphql.readers import Readers
 from domain.access import Actor
 from domain.errors import Unauthenticated
-from domain.ledger.queries import LedgerReader
-from domain.messaging.inbox import InboxReader
 from domain.messaging.reapply_webhook import ReapplyWebhook
 from domain.payments.authorized import AuthorizedPayments
 from domain.payments.create_payment import CreatePayment
-from domain.payments.queries import DisputeReader, Reader
 from domain.payments.refund_payment import RefundPayment
-from domain.reconciliation.discrepancies import DiscrepancyReader
 from domain.reconciliation.resolve_discrepancy import ResolveDiscrepancy
 
 
@@ -36,11 +33,7 @@ class Context:
 
     request_id: str
     acts: Acts
-    reader: Reader
-    inbox: InboxReader
-    ledger: LedgerReader
-    disputes: DisputeReader
-    discrepancies: DiscrepancyReader
+    readers: Readers
     actor: Actor | None
     operation_name: str | None = None
     _loaders: Loaders | None = field(default=None, init=False)
@@ -55,9 +48,7 @@ class Context:
     def loaders(self) -> Loaders:
         """The request's loaders, inside its actor's scope. Raises Unauthenticated."""
         if self._loaders is None:
-            self._loaders = Loaders(
-                self.reader, self.inbox, self.ledger, self.disputes, self.discrepancies, self.require_actor()
-            )
+            self._loaders = Loaders(self.readers, self.require_actor())
         return self._loaders
 
     def forget_loaded(self) -> None:

@@ -147,7 +147,7 @@ class DiscrepancyQueries:
         actor = _require_admin(info)
         where = ANY_DISCREPANCY if filter is None else filter.to_filter()
         page = page_request(first, after, last, before, ordering=LATEST_FIRST)
-        reader = info.context.discrepancies
+        reader = info.context.readers.discrepancies
         return connection(
             await reader.discrepancies(actor, where, page),
             LATEST_FIRST,

@@ -13,6 +13,7 @@ from domain.errors import ErrorCode, Refusal, catalogue
 from domain.ledger.accounts import AccountKind
 from domain.ledger.entries import EntryKind
 from domain.messaging.webhook_events import EventState
+from domain.payments.actions import ActionKind
 from domain.payments.dispute import DisputeStatus
 from domain.payments.queries import OrderDirection, OrderField
 from domain.payments.refund import RefundReason, RefundStatus
@@ -58,6 +59,15 @@ _publish(
         RefundReason.FRAUDULENT: "The payment was not made by the card's owner.",
         RefundReason.REQUESTED_BY_CUSTOMER: "The payer asked for the money back.",
     },
+)
+_publish(
+    ActionKind,
+    {
+        ActionKind.CAPTURE: "Take authorized money: the mutation capture.",
+        ActionKind.VOID: "Call the payment off: the mutation void.",
+        ActionKind.REFUND: "Give money back: the mutation refund.",
+    },
+    name="TransactionActionKind",
 )
 _publish(
     DisputeStatus,

@@ -11,14 +11,11 @@ from starlette.responses import Response
 from api.authentication import Authentication
 from api.graphql.context import Acts, Context
 from api.graphql.execution import Executor, MutationByGet, OperationRequest
+from api.graphql.readers import Readers
 from api.negotiation import preferred
 from api.problem import status_of
 from api.request import read_body, record_of
 from domain.errors import BadInput, FlorinError, RequestError, Unauthenticated
-from domain.ledger.queries import LedgerReader
-from domain.messaging.inbox import InboxReader
-from domain.payments.queries import DisputeReader, Reader
-from domain.reconciliation.discrepancies import DiscrepancyReader
 
 BODY_BYTES_MAX = 1024 * 1024
 
@@ -58,11 +55,7 @@ class GraphQLEndpoint:
     executor: Executor
     authentication: Authentication
     acts: Acts
-    reader: Reader
-    inbox: InboxReader
-    ledger: LedgerReader
-    disputes: DisputeReader
-    discrepancies: DiscrepancyReader
+    readers: Readers
     page: Callable[[Request], Awaitable[Response]] | None
 
     async def __call__(self, request: Request) -> Response:
@@ -96,11 +89,7 @@ class GraphQLEndpoint:
         context = Context(
             request_id=record.id,
             acts=self.acts,
-            reader=self.reader,
-            inbox=self.inbox,
-            ledger=self.ledger,
-            disputes=self.disputes,
-            discrepancies=self.discrepancies,
+            readers=self.readers,
             actor=actor,
         )
         result = await self.executor.run(operation, context, read_only=request.method == "GET")

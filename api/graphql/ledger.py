@@ -259,7 +259,7 @@ class LedgerQueries:
             LedgerAccountFilter | None, strawberry.argument(description="Which ones.")
         ] = None,
     ) -> Connection[LedgerAccount]:
-        actor, ledger = _require_staff(info), info.context.ledger
+        actor, ledger = _require_staff(info), info.context.readers.ledger
         where = ANY_ACCOUNT if filter is None else filter.to_conditions()
         page = page_request(first, after, last, before, ordering=OLDEST_ACCOUNT_FIRST)
         return connection(
@@ -282,7 +282,7 @@ class LedgerQueries:
         ] = None,
         as_of: AsOf = None,
     ) -> Connection[JournalEntry]:
-        actor, ledger = _require_staff(info), info.context.ledger
+        actor, ledger = _require_staff(info), info.context.readers.ledger
         where = _conditions(filter, as_of)
         page = page_request(first, after, last, before, ordering=LATEST_ENTRY_FIRST)
         return connection(
@@ -294,7 +294,7 @@ class LedgerQueries:
 
     @strawberry.field(description="Every account's debits and credits, whose sums are equal. For staff.")
     async def trial_balance(self, info: Info, as_of: AsOf = None) -> TrialBalance:
-        found = await info.context.ledger.trial_balance(as_of, _require_staff(info))
+        found = await info.context.readers.ledger.trial_balance(as_of, _require_staff(info))
         parts = [_currency_part(each, list(lines)) for each, lines in groupby(found, key=lambda line: line.currency)]
         return TrialBalance(as_of=as_of, currencies=parts)
 

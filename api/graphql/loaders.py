@@ -6,37 +6,29 @@ from strawberry.dataloader import DataLoader
 
 from api.graphql.batching import CONNECTIONS_PER_REQUEST, Batches, for_page
 from api.graphql.ledger_loaders import LedgerLoaders
+from api.graphql.readers import Readers
 from domain.access import Actor
 from domain.audit import AuditEntry
 from domain.identity.users import User
 from domain.ids import AuditEntryId, DiscrepancyId, DisputeId, RefundId, TransactionId, UserId, WebhookEventId
-from domain.ledger.queries import LedgerReader
-from domain.messaging.inbox import InboxEntry, InboxReader
+from domain.messaging.inbox import InboxEntry
 from domain.payments.dispute import Dispute
-from domain.payments.queries import DisputeReader, Page, PageRequest, Reader
+from domain.payments.queries import Page, PageRequest
 from domain.payments.refund import Refund
 from domain.payments.transaction import Transaction
-from domain.reconciliation.discrepancies import Discrepancy, DiscrepancyReader
+from domain.reconciliation.discrepancies import Discrepancy
 
 
 class Loaders:
     """One request's loaders. Every read is made inside the actor's scope."""
 
-    def __init__(
-        self,
-        reader: Reader,
-        inbox: InboxReader,
-        ledger: LedgerReader,
-        disputes: DisputeReader,
-        discrepancies: DiscrepancyReader,
-        actor: Actor,
-    ) -> None:
+    def __init__(self, readers: Readers, actor: Actor) -> None:
         scope = actor.scope
         self._scope = scope
         batches = self._batches = Batches(asyncio.Semaphore(CONNECTIONS_PER_REQUEST))
-        self._reader = reader
-        self._disputes = disputes
-        self.ledger = LedgerLoaders(batches, ledger, actor)
+        reader = readers.payments
+        self._readers = readers
+        self.ledger = LedgerLoaders(batches, readers.ledger, actor)
         self.users: DataLoader[UserId, User | None] = batches.one(lambda ids: reader.users_by_ids(ids, scope))
         self.transactions: DataLoader[TransactionId, Transaction | None] = batches.one(
             lambda ids: reader.transactions_by_ids(ids, scope)
@@ -46,16 +38,19 @@ class Loaders:
             lambda ids: reader.audit_entries_by_ids(ids, scope)
         )
         self.webhook_events: DataLoader[WebhookEventId, InboxEntry | None] = batches.one(
-            lambda ids: inbox.events_by_ids(ids, actor)
+            lambda ids: readers.inbox.events_by_ids(ids, actor)
         )
         self.disputes: DataLoader[DisputeId, Dispute | None] = batches.one(
-            lambda ids: disputes.disputes_by_ids(ids, scope)
+            lambda ids: readers.disputes.disputes_by_ids(ids, scope)
         )
         self.discrepancies: DataLoader[DiscrepancyId, Discrepancy | None] = batches.one(
-            lambda ids: discrepancies.discrepancies_by_ids(ids, actor)
+            lambda ids: readers.discrepancies.discrepancies_by_ids(ids, actor)
         )
         self.dispute_counts: DataLoader[TransactionId, int] = batches.count(
-            lambda ids: disputes.count_disputes_of(ids, scope)
+            lambda ids: readers.disputes.count_disputes_of(ids, scope)
+        )
+        self.open_follow_ups: DataLoader[TransactionId, int] = batches.count(
+            lambda ids: readers.follow_ups.open_follow_ups(ids, scope)
         )
         self.refund_counts: DataLoader[TransactionId, int] = batches.count(
             lambda ids: reader.count_refunds_of(ids, scope)
@@ -77,26 +72,28 @@ class Loaders:
         return for_page(
             self._refunds_of,
             page,
-            lambda: self._batches.pages(lambda ids: self._reader.refunds_of(ids, page, self._scope)),
+            lambda: self._batches.pages(lambda ids: self._readers.payments.refunds_of(ids, page, self._scope)),
         )
 
     def disputes_of(self, page: PageRequest) -> DataLoader[TransactionId, Page[Dispute]]:
         return for_page(
             self._disputes_of,
             page,
-            lambda: self._batches.pages(lambda ids: self._disputes.disputes_of(ids, page, self._scope)),
+            lambda: self._batches.pages(lambda ids: self._readers.disputes.disputes_of(ids, page, self._scope)),
         )
 
     def audit_log_of(self, page: PageRequest) -> DataLoader[TransactionId, Page[AuditEntry]]:
         return for_page(
             self._audit_log_of,
             page,
-            lambda: self._batches.pages(lambda ids: self._reader.audit_log_of(ids, page, self._scope)),
+            lambda: self._batches.pages(lambda ids: self._readers.payments.audit_log_of(ids, page, self._scope)),
         )
 
     def transactions_of(self, page: PageRequest) -> DataLoader[UserId, Page[Transaction]]:
         return for_page(
             self._transactions_of,
             page,
-            lambda: self._batches.pages(lambda ids: self._reader.transactions_of_users(ids, page, self._scope)),
+            lambda: self._batches.pages(
+                lambda ids: self._readers.payments.transactions_of_users(ids, page, self._scope)
+            ),
         )

@@ -9,6 +9,7 @@ import strawberry
 from strawberry.dataloader import DataLoader
 from strawberry.schema.config import StrawberryConfig
 
+from api.graphql.actions import ActionQueries
 from api.graphql.audit import AuditEntry, audit_entry_type
 from api.graphql.context import Context, Info
 from api.graphql.discrepancies import Discrepancy, DiscrepancyQueries, discrepancy_type
@@ -45,7 +46,7 @@ R = TypeVar("R")
 
 
 @strawberry.type(description="Everything that can be read. A customer sees what is their own; staff see all.")
-class Query(LedgerQueries, WebhookQueries, DiscrepancyQueries):
+class Query(ActionQueries, LedgerQueries, WebhookQueries, DiscrepancyQueries):
     """The queries."""
 
     @strawberry.field(description="Any object by its id; null where there is none, or none that you may see.")
@@ -109,7 +110,7 @@ class Query(LedgerQueries, WebhookQueries, DiscrepancyQueries):
         order = Order() if order_by is None else order_by.to_order()
         ordering = ordering_of(order)
         page = page_request(first, after, last, before, ordering=ordering)
-        reader = info.context.reader
+        reader = info.context.readers.payments
         return connection(
             await reader.transactions(scope, where, order, page),
             ordering,

@@ -7,6 +7,7 @@ import strawberry
 from strawberry.scalars import JSON
 
 from api.graphql import audit, disputes, ledger, refunds
+from api.graphql.actions import TransactionAction, transaction_actions
 from api.graphql.audit import AuditEntry, audit_entry_type
 from api.graphql.context import Info
 from api.graphql.disputes import Dispute, dispute_type
@@ -193,6 +194,10 @@ class Transaction(Node):
     @strawberry.field(description="What the payer's bank has taken back, or claims: open disputes and lost ones.")
     def disputed_money(self) -> MoneyType:
         return money_type(self.record.in_own_currency(self.record.disputed))
+
+    @strawberry.field(description="What you can do with the transaction now, or why you cannot. Batched.")
+    async def actions(self, info: Info) -> list[TransactionAction]:
+        return await transaction_actions(info.context, self.record)
 
     @strawberry.field(description="Everything that happened to the transaction, oldest first.")
     async def audit_log(

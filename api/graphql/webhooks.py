@@ -151,7 +151,7 @@ class WebhookQueries:
         actor = _require_admin(info)
         where = ANY_EVENT if filter is None else filter.to_filter()
         page = page_request(first, after, last, before, ordering=LATEST_FIRST)
-        inbox = info.context.inbox
+        inbox = info.context.readers.inbox
         return connection(
             await inbox.events(actor, where, page),
             LATEST_FIRST,

@@ -6,9 +6,6 @@ from dataclasses import dataclass
 from domain.access import Actor, ActorKind
 from domain.audit import AuditAction, AuditEntry, Origin
 from domain.errors import (
-    Forbidden,
-    InvalidAmount,
-    InvalidCurrency,
     NotCapturable,
     NotFound,
     NotVoidable,
@@ -17,15 +14,14 @@ from domain.errors import (
 )
 from domain.idempotency import KeyedAct, KeyUse, fingerprint, first_use
 from domain.ids import AttemptId, AuditEntryId, TransactionId
-from domain.money import Money, MoneyError
+from domain.money import Money
 from domain.payments.answer import Answer
 from domain.payments.attempt import Attempt, AttemptKind, AttemptStep
+from domain.payments.rules import check_capture, check_may_follow_up, check_void, on_its_way
 from domain.payments.runner import AttemptRunner
 from domain.payments.transaction import CAPTURED, Transaction, TransactionStatus
 from domain.ports import Clock, IdSource, UnitOfWork, UnitsOfWork
 from domain.text import check_idempotency_key
-
-_VOIDABLE = frozenset({TransactionStatus.PENDING, TransactionStatus.REQUIRES_ACTION, TransactionStatus.AUTHORIZED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,9 +84,7 @@ class AuthorizedPayments:
         """
 
         def amount_of(transaction: Transaction) -> int | None:
-            if transaction.status is not TransactionStatus.AUTHORIZED:
-                raise NotCapturable(f"The transaction is {transaction.status}.", path=("input", "transactionId"))
-            return _amount_to_capture(wanted.money, transaction)
+            return check_capture(transaction, wanted.money).minor_units
 
         return await self._act(actor, _CAPTURE, wanted.idempotency_key, wanted.transaction_id, wanted.money, amount_of)
 
@@ -98,8 +92,7 @@ class AuthorizedPayments:
         """Cancel a payment whose money has not been taken. Raises as `capture` does."""
 
         def amount_of(transaction: Transaction) -> int | None:
-            if transaction.status not in _VOIDABLE or transaction.processor_reference is None:
-                raise NotVoidable(f"The transaction is {transaction.status}.", path=("input", "transactionId"))
+            check_void(transaction)
             return None
 
         return await self._act(actor, _VOID, wanted.idempotency_key, wanted.transaction_id, None, amount_of)
@@ -113,8 +106,7 @@ class AuthorizedPayments:
         money: Money | None,
         amount_of: Callable[[Transaction], int | None],
     ) -> Answer:
-        if not actor.is_staff:
-            raise Forbidden("Only the merchant's staff may capture or void a payment.")
+        check_may_follow_up(actor)
         check_idempotency_key(key)
         if transaction_id is None:
             raise NotFound(path=("input", "transactionId"))
@@ -142,9 +134,7 @@ class AuthorizedPayments:
                 step=AttemptStep.SEND,
             )
             if not await uow.attempts.add_only(attempt):
-                raise act.refusal(
-                    "Another capture or void of this transaction is on its way.", path=("input", "transactionId")
-                )
+                raise on_its_way(act.refusal)
             await uow.audit.append(self._requested(actor, act, attempt))
         await self._runner.run(attempt, origin=Origin.RESPONSE)
         async with self._units.autocommit() as uow:
@@ -172,18 +162,3 @@ class AuthorizedPayments:
             else:
                 refusals = (act.refusal(f"The processor did not do it; the transaction is {transaction.status}."),)
         return Answer(transaction=transaction, refusals=refusals, replayed=replayed)
-
-
-def _amount_to_capture(money: Money | None, transaction: Transaction) -> int:
-    if money is None:
-        return transaction.money.minor_units
-    path = ("input", "money")
-    if money.currency is not transaction.money.currency:
-        raise InvalidCurrency(f"The payment was authorized in {transaction.money.currency}.", path=path)
-    try:
-        money.check_payable()
-    except MoneyError as error:
-        raise InvalidAmount(str(error), path=path) from error
-    if money.minor_units > transaction.money.minor_units:
-        raise InvalidAmount(f"At most {transaction.money} is authorized.", path=path)
-    return money.minor_units

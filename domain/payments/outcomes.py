@@ -18,7 +18,15 @@ from domain.payments.dispute import Dispute
 from domain.payments.dispute_outcomes import DisputeOutcomes, warn_of_double_loss
 from domain.payments.gateway import ChargeReport, ChargeStatus, DisputeReport, RefundReport, RefundReportStatus
 from domain.payments.refund import Refund, RefundStatus
-from domain.payments.transaction import CAPTURED, LEGAL_EDGES, UNDECIDED, Failure, Transaction, TransactionStatus
+from domain.payments.transaction import (
+    CAPTURED,
+    LEGAL_EDGES,
+    UNDECIDED,
+    Failure,
+    Transaction,
+    TransactionStatus,
+    status_after_refunds,
+)
 from domain.ports import Alerts, Clock, IdSource, UnitOfWork
 from domain.text import JsonValue
 
@@ -247,7 +255,7 @@ class Outcomes:
         refunded = transaction.refunded + given_back
         changed = replace(
             transaction,
-            status=_status_of_refunds(transaction.captured, refunded),
+            status=status_after_refunds(transaction.captured, refunded),
             refunded=refunded,
             refund_reserved=transaction.refund_reserved - released,
         )
@@ -309,9 +317,3 @@ def _amounts_of_change(before: RefundStatus, after: RefundStatus, amount: int) -
     if after is RefundStatus.COMPLETED:
         return amount, 0
     return (-amount if before is RefundStatus.COMPLETED else 0), amount
-
-
-def _status_of_refunds(captured: int, refunded: int) -> TransactionStatus:
-    if refunded == 0:
-        return TransactionStatus.COMPLETED
-    return TransactionStatus.REFUNDED if refunded >= captured else TransactionStatus.PARTIALLY_REFUNDED

@@ -2,25 +2,20 @@
 
 from dataclasses import dataclass
 
-from domain.access import Actor, ActorKind, Role
+from domain.access import Actor, ActorKind
 from domain.audit import AuditAction, AuditEntry, Origin
 from domain.errors import (
-    AlreadyRefunded,
-    Forbidden,
-    InvalidAmount,
-    InvalidCurrency,
     NotFound,
-    NotRefundable,
-    RefundExceedsRemaining,
 )
 from domain.idempotency import KeyedAct, KeyUse, fingerprint, first_use
 from domain.ids import AttemptId, AuditEntryId, IdKind, RefundId, TransactionId, encode
-from domain.money import Money, MoneyError
+from domain.money import Money
 from domain.payments.answer import Answer, refusals_of_refund
 from domain.payments.attempt import Attempt, AttemptKind, AttemptStep
 from domain.payments.refund import Refund, RefundReason, RefundStatus
+from domain.payments.rules import check_may_refund, check_refund, exceeds_remaining
 from domain.payments.runner import AttemptRunner
-from domain.payments.transaction import CAPTURED, Transaction, TransactionStatus
+from domain.payments.transaction import Transaction
 from domain.ports import Clock, IdSource, UnitOfWork, UnitsOfWork
 from domain.text import check_idempotency_key
 
@@ -60,15 +55,14 @@ class RefundPayment:
         self._runner = runner
         self._clock = clock
         self._ids = ids
-        self._customers_may_refund = customers_may_refund
+        self.customers_may_refund = customers_may_refund
 
     async def __call__(self, actor: Actor, wanted: NewRefund) -> Answer:
         """Refund, or answer with what an earlier request with the same key came to.
 
         Raises Forbidden, or a Refusal, and has changed nothing then, where there is nothing to refund in this way.
         """
-        if actor.role is Role.CUSTOMER and not self._customers_may_refund:
-            raise Forbidden("Customers may not refund here; ask the support.")
+        check_may_refund(actor, customers_may_refund=self.customers_may_refund)
         check_idempotency_key(wanted.idempotency_key)
         if wanted.transaction_id is None:
             raise NotFound(path=("input", "transactionId"))
@@ -87,7 +81,7 @@ class RefundPayment:
                 return await self._answer(uow, earlier, replayed=True)
             transaction, money = await self._check(uow, actor, wanted, wanted.transaction_id)
             if not await uow.transactions.reserve_refund(transaction.id, money.minor_units):
-                raise _exceeds(transaction)
+                raise exceeds_remaining(transaction)
             refund, attempt = self._draft(actor, wanted, refund_id, transaction, money)
             await uow.refunds.add(refund)
             await uow.attempts.add(attempt)
@@ -103,23 +97,7 @@ class RefundPayment:
         transaction = await uow.transactions.lock(transaction_id, actor.scope)
         if transaction is None:
             raise NotFound(path=("input", "transactionId"))
-        if wanted.money is not None:
-            _check_money(wanted.money, transaction)
-        if transaction.status is TransactionStatus.REFUNDED:
-            raise AlreadyRefunded(path=("input", "transactionId"))
-        if transaction.status not in CAPTURED:
-            raise NotRefundable(
-                f"A transaction that is {transaction.status} holds no captured money to refund.",
-                path=("input", "transactionId"),
-            )
-        if transaction.disputed:
-            raise NotRefundable(
-                "The payment is disputed; the dispute decides about its money.", path=("input", "transactionId")
-            )
-        money = wanted.money or transaction.in_own_currency(transaction.refundable)
-        if not 0 < money.minor_units <= transaction.refundable:
-            raise _exceeds(transaction)
-        return transaction, money
+        return transaction, check_refund(transaction, wanted.money)
 
     def _draft(
         self, actor: Actor, wanted: NewRefund, refund_id: RefundId, transaction: Transaction, money: Money
@@ -168,20 +146,3 @@ class RefundPayment:
             refusals=refusals_of_refund(refund) if refund is not None else (),
             replayed=replayed,
         )
-
-
-def _check_money(money: Money, transaction: Transaction) -> None:
-    path = ("input", "money")
-    if money.currency is not transaction.money.currency:
-        raise InvalidCurrency(
-            f"The payment was made in {transaction.money.currency}; it is refunded in the same currency.", path=path
-        )
-    try:
-        money.check_payable()
-    except MoneyError as error:
-        raise InvalidAmount(str(error), path=path) from error
-
-
-def _exceeds(transaction: Transaction) -> RefundExceedsRemaining:
-    left = transaction.in_own_currency(transaction.refundable)
-    return RefundExceedsRemaining(f"At most {left} is left to refund.", path=("input", "money"), max_refundable=left)

@@ -141,3 +141,10 @@ class Transaction:
 
     def in_own_currency(self, minor_units: int) -> Money:
         return Money(minor_units, self.money.currency)
+
+
+def status_after_refunds(captured: int, refunded: int) -> TransactionStatus:
+    """Where a transaction stands of which so much was captured and so much has gone back, in minor units."""
+    if refunded == 0:
+        return TransactionStatus.COMPLETED
+    return TransactionStatus.REFUNDED if refunded >= captured else TransactionStatus.PARTIALLY_REFUNDED

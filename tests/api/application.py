@@ -26,7 +26,16 @@ from domain.ids import IdKind
 from domain.payments.queries import Reader
 from gateways.stripe.gateway import StripeGateway
 from persistence.reader import SqlReader
-from persistence.tables import attempts, audit_entries, idempotency_keys, refunds, transactions, webhook_events
+from persistence.tables import (
+    attempts,
+    audit_entries,
+    disputes,
+    idempotency_keys,
+    journal_entries,
+    refunds,
+    transactions,
+    webhook_events,
+)
 from sandbox import webhook_endpoints
 from sandbox.machine import Machine
 from sandbox.server import SandboxConfig, create_app
@@ -45,7 +54,16 @@ STRIPE_KEY = "sk_test_of_the_api_tests"
 RETURN_URL = "https://shop.example/paid"
 
 _PEOPLE = (("Ada", Role.CUSTOMER), ("Alan", Role.CUSTOMER), ("Grace", Role.SUPPORT), ("Margaret", Role.ADMIN))
-_COUNTED = (transactions, refunds, attempts, audit_entries, idempotency_keys, webhook_events)
+_COUNTED = (
+    transactions,
+    refunds,
+    disputes,
+    attempts,
+    journal_entries,
+    audit_entries,
+    idempotency_keys,
+    webhook_events,
+)
 
 _TRANSACTION = """
     id status description metadata captureMethod processor processorReference processorStatus

@@ -14,11 +14,17 @@ from domain.payments.outcomes import (
     _amounts_of_change,
     _next_refund_status,
     _next_status,
-    _status_of_refunds,
     _tells_of,
 )
 from domain.payments.refund import RefundStatus
-from domain.payments.transaction import CAPTURED, LEGAL_EDGES, UNDECIDED, Failure, TransactionStatus
+from domain.payments.transaction import (
+    CAPTURED,
+    LEGAL_EDGES,
+    UNDECIDED,
+    Failure,
+    TransactionStatus,
+    status_after_refunds,
+)
 from tests.support.records import TEN_DOLLARS, refund, transaction
 
 S = TransactionStatus
@@ -163,7 +169,7 @@ def test_what_a_refunds_change_does_to_the_sums() -> None:
     [(10, 0, S.COMPLETED), (10, 1, S.PARTIALLY_REFUNDED), (10, 9, S.PARTIALLY_REFUNDED), (10, 10, S.REFUNDED)],
 )
 def test_the_status_that_refunds_lead_to(captured: int, refunded: int, status: TransactionStatus) -> None:
-    assert _status_of_refunds(captured, refunded) is status
+    assert status_after_refunds(captured, refunded) is status
 
 
 def test_what_can_be_refunded_is_never_negative() -> None:
