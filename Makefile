@@ -10,7 +10,16 @@
 .DELETE_ON_ERROR:
 
 # Some tests wait for programs that they start, so that twice as many workers as cores keep the cores busy.
-WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$(( n < 4 ? 2 * n : 8 )))
+CORES := $(shell getconf _NPROCESSORS_ONLN)
+WORKERS ?= $(shell n=$(CORES); echo $$(( n < 4 ? 2 * n : 8 )))
+
+# The crash cases (docs/faults.md): where their figures go, how many there must be, and which part of them is run.
+FIGURES := .faults
+CASES_MIN := 10000
+THINNER ?= 1
+# The soak: how long programs are killed, and how often each must have been.
+MINUTES ?= 2
+KILLS ?= 2
 
 BIN := .venv/bin
 
@@ -29,7 +38,23 @@ dev: setup  ## run everything on this machine; ARGS="..." are passed on
 .PHONY: test
 test: setup  ## run every check, then the tests; TESTS="..." chooses some
 	@$(MAKE) --no-print-directory -j 2 -O checks
-	$(BIN)/pytest -n $(WORKERS) --dist loadgroup $(TESTS)
+	@rm -rf $(FIGURES)
+	FLORIN_FAULTS_FIGURES=$(FIGURES) $(BIN)/pytest -n $(WORKERS) --dist loadgroup $(TESTS)
+	$(if $(TESTS),,$(BIN)/python -m tests.faults.figures $(FIGURES) --cases-min $(CASES_MIN))
+
+.PHONY: faults
+faults: setup  ## crash it in every place and print the figures; CASE=... shows one case, THINNER=0 runs all there are
+ifdef CASE
+	$(BIN)/python -m tests.faults $(CASE)
+else
+	@rm -rf $(FIGURES)
+	FLORIN_FAULTS_FIGURES=$(FIGURES) FLORIN_FAULTS_THINNER=$(THINNER) $(BIN)/pytest -n $(CORES) tests/faults
+	$(BIN)/python -m tests.faults.figures $(FIGURES) --cases-min $(CASES_MIN)
+endif
+
+.PHONY: soak
+soak: setup  ## kill its programs under load for MINUTES=2, and check what became of the money
+	$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) --kills-min $(KILLS)
 
 .PHONY: checks
 checks: types format-check lint imports browser

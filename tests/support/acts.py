@@ -68,8 +68,7 @@ class Acts:
     _passed: timedelta = timedelta(0)
 
     def __post_init__(self) -> None:
-        units, clock, ids = WatchedUnits(SqlUnitsOfWork(self.engine)), self.clock, self.ids
-        gateway = GatewayOutsideUnits(live=self.live, now=clock.now)
+        units, gateway, clock, ids = self._open_units(), self._open_gateway(), self.clock, self.ids
         outcomes = Outcomes(clock, ids, alerts=self.alerts, live=self.live)
         runner = AttemptRunner(units, gateway, outcomes, clock)
         self.units, self.gateway, self.outcomes, self.runner = units, gateway, outcomes, runner
@@ -90,6 +89,12 @@ class Acts:
             clock=clock,
             live=self.live,
         )
+
+    def _open_units(self) -> WatchedUnits:
+        return WatchedUnits(SqlUnitsOfWork(self.engine))
+
+    def _open_gateway(self) -> GatewayOutsideUnits:
+        return GatewayOutsideUnits(live=self.live, now=self.clock.now)
 
     async def add_user(self, role: Role = Role.CUSTOMER) -> User:
         added = user(self.ids.new(), role=role)

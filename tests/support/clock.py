@@ -20,10 +20,10 @@ class FakeClock:
 
 
 class SequentialIds:
-    """UUIDs of version 7 that count up from 1, so that each sorts after those made before it."""
+    """UUIDs of version 7 that count up, so that each sorts after those made before it."""
 
-    def __init__(self) -> None:
-        self._count = 0
+    def __init__(self, *, after: int = 0) -> None:
+        self._count = after
 
     def new(self) -> UUID:
         self._count += 1

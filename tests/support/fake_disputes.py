@@ -23,9 +23,10 @@ _PROCESSOR_STATUSES = {
 class FakeDisputes:
     """What is disputed, and every movement of money that came of it. `made_at` has the times of both."""
 
-    def __init__(self, now: Callable[[], datetime]) -> None:
+    def __init__(self, now: Callable[[], datetime], *, name: str = "fake") -> None:
         self.made_at: dict[str, datetime] = {}
         self._now = now
+        self._name = name
         self._reports: dict[str, DisputeReport] = {}
         self._movements = 0
 
@@ -40,10 +41,14 @@ class FakeDisputes:
     def get(self, reference: str) -> DisputeReport | None:
         return self._reports.get(reference)
 
+    @property
+    def reports(self) -> dict[str, DisputeReport]:
+        return dict(self._reports)
+
     def open(self, charge: ChargeReport, minor_units: int, *, inquiry: bool) -> DisputeReport:
         """The bank takes money back, or only asks."""
         report = DisputeReport(
-            reference=f"dp_fake_{len(self._reports) + 1}",
+            reference=f"dp_{self._name}_{len(self._reports) + 1}",
             charge_reference=charge.reference,
             status=DisputeStatus.INQUIRY,
             processor_status=_PROCESSOR_STATUSES[DisputeStatus.INQUIRY],
@@ -86,7 +91,9 @@ class FakeDisputes:
         currency = report.money.currency
         self._movements += 1
         movement = BalanceMovement(
-            reference=f"txn_fake_{self._movements}", amount=Money(minor_units, currency), fee=Money(fee, currency)
+            reference=f"txn_{self._name}_{self._movements}",
+            amount=Money(minor_units, currency),
+            fee=Money(fee, currency),
         )
         self._reports[reference] = replace(report, movements=(*report.movements, movement))
         self.made_at[movement.reference] = self._now()

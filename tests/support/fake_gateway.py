@@ -126,6 +126,7 @@ class Booked:
 class FakeGateway:
     """The processor. `calls` holds every call in order; `charges` and `refunds` say what is really there.
 
+    `name` is a part of every reference, so that several processors may be used with one database.
     `made_at` and `booked` are what tests/support/fake_records.py makes lists of; `now` is the processor's clock.
     """
 
@@ -135,8 +136,10 @@ class FakeGateway:
         methods: Mapping[str, FakeMethod] = METHODS,
         live: bool = False,
         now: Callable[[], datetime] = lambda: START,
+        name: str = "fake",
     ) -> None:
         self.calls: list[Call] = []
+        self._name = name
         self.made_at: dict[str, datetime] = {}
         self.booked: list[Booked] = []
         self._now = now
@@ -144,7 +147,7 @@ class FakeGateway:
         self._live = live
         self._charges: dict[str, _Charge] = {}
         self._refunds: dict[str, RefundReport] = {}
-        self.disputes = FakeDisputes(now)
+        self.disputes = FakeDisputes(now, name=name)
         self._kept: dict[str, tuple[Call, str]] = {}
         self._scripts: defaultdict[str, deque[_Script]] = defaultdict(deque)
 
@@ -333,7 +336,7 @@ class FakeGateway:
         if order.money.minor_units < order.money.currency.smallest_charge:
             raise _rejected(RejectionKind.AMOUNT, "amount_too_small")
         report = ChargeReport(
-            reference=f"ch_fake_{len(self._charges) + 1}",
+            reference=f"ch_{self._name}_{len(self._charges) + 1}",
             status=ChargeStatus.UNCONFIRMED,
             processor_status=_PROCESSOR_STATUSES[ChargeStatus.UNCONFIRMED],
             money=order.money,
@@ -402,19 +405,9 @@ class FakeGateway:
 
     def _refund(self, order: RefundOrder) -> RefundReport:
         charge = self._charge(order.charge_reference).report
-        given = sum(
-            refund.money.minor_units
-            for refund in self._refunds.values()
-            if refund.charge_reference == charge.reference and refund.status is not RefundReportStatus.FAILED
-        )
-        if charge.captured == 0:
-            raise _rejected(RejectionKind.WRONG_STATE, "payment_intent_unexpected_state")
-        if given == charge.captured:
-            raise _rejected(RejectionKind.ALREADY_REFUNDED, "charge_already_refunded")
-        if not 0 < order.money.minor_units <= charge.captured - given:
-            raise _rejected(RejectionKind.AMOUNT, "amount_too_large")
+        self._check_refund(charge, order)
         report = RefundReport(
-            reference=f"re_fake_{len(self._refunds) + 1}",
+            reference=f"re_{self._name}_{len(self._refunds) + 1}",
             charge_reference=charge.reference,
             status=RefundReportStatus.SUCCEEDED,
             money=order.money,
@@ -426,6 +419,19 @@ class FakeGateway:
         self.made_at[report.reference] = self._now()
         self._book(BalanceEntryKind.REFUND, report.reference, -order.money.minor_units)
         return report
+
+    def _check_refund(self, charge: ChargeReport, order: RefundOrder) -> None:
+        given = sum(
+            refund.money.minor_units
+            for refund in self._refunds.values()
+            if refund.charge_reference == charge.reference and refund.status is not RefundReportStatus.FAILED
+        )
+        if charge.captured == 0:
+            raise _rejected(RejectionKind.WRONG_STATE, "payment_intent_unexpected_state")
+        if given == charge.captured:
+            raise _rejected(RejectionKind.ALREADY_REFUNDED, "charge_already_refunded")
+        if not 0 < order.money.minor_units <= charge.captured - given:
+            raise _rejected(RejectionKind.AMOUNT, "amount_too_large")
 
     def _book(self, kind: BalanceEntryKind, source: str, minor_units: int, fee: int = 0) -> None:
         self.booked.append(Booked(kind, source, minor_units, fee, self._now()))

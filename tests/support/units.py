@@ -41,13 +41,16 @@ class WatchedUnits:
         """A statement by itself is a unit of work too, and breaks off like any other."""
         return self.begin()
 
+    def begin(self) -> AbstractAsyncContextManager[SqlUnitOfWork]:
+        return self._watch(self._units.begin())
+
     @asynccontextmanager
-    async def begin(self) -> AsyncIterator[SqlUnitOfWork]:
+    async def _watch(self, unit: AbstractAsyncContextManager[SqlUnitOfWork]) -> AsyncIterator[SqlUnitOfWork]:
         how = self._breaks.pop(0, None)
         self._breaks = {after - 1: later for after, later in self._breaks.items()}
         token = _open_in_this_task.set(_open_in_this_task.get() + 1)
         try:
-            async with self._units.begin() as uow:
+            async with unit as uow:
                 yield uow
                 if how is Break.BEFORE_COMMIT:
                     raise Unavailable("The connection broke before the commit.")
