@@ -27,9 +27,11 @@ from domain.messaging.sweep_events import SweepEvents
 from domain.payments.authorized import AuthorizedPayments
 from domain.payments.create_payment import CreatePayment
 from domain.payments.gateway import PaymentGateway
+from domain.payments.orphans import OrphanSweep
 from domain.payments.outcomes import Outcomes
 from domain.payments.recovery import Recovery
 from domain.payments.refund_payment import RefundPayment
+from domain.payments.resolve_attempt import ResolveAttempt
 from domain.payments.runner import AttemptRunner
 from domain.ports import Clock, IdSource
 from domain.reconciliation.cure import Cure
@@ -44,6 +46,7 @@ from gateways.stripe.events import StripeWebhookVerifier
 from gateways.stripe.excerpt import excerpt
 from gateways.stripe.gateway import StripeGateway
 from gateways.stripe.records import StripeRecords
+from persistence.attempt_reader import SqlAttemptReader
 from persistence.discrepancies import SqlDiscrepancyReader
 from persistence.dispute_reader import SqlDisputeReader
 from persistence.engine import open_engine
@@ -55,6 +58,7 @@ from persistence.reader import SqlReader
 from persistence.schema import current_revision, head_revision
 from persistence.unit_of_work import SqlUnitsOfWork
 from persistence.wakeups import ListenForWakeups, RingByNotify
+from worker.alerts import AlertSweep
 from worker.runner import Worker, WorkerConfig
 from worker.sweeps import Sweeper
 
@@ -147,6 +151,14 @@ def services(parts: Parts, graphiql: GraphiqlConfig | None) -> Services:
             reapply_webhook=ReapplyWebhook(
                 units=parts.units, webhooks=parts.webhooks, clock=parts.clock, ids=parts.ids
             ),
+            resolve_attempt=ResolveAttempt(
+                units=parts.units,
+                gateway=parts.gateway,
+                runner=parts.runner,
+                outcomes=parts.outcomes,
+                clock=parts.clock,
+                ids=parts.ids,
+            ),
             resolve_discrepancy=ResolveDiscrepancy(units=parts.units, clock=parts.clock, ids=parts.ids),
         ),
         receive_webhook=ReceiveWebhook(
@@ -159,6 +171,7 @@ def services(parts: Parts, graphiql: GraphiqlConfig | None) -> Services:
             ledger=SqlLedgerReader(parts.engine),
             inbox=SqlInboxReader(parts.engine, excerpt),
             discrepancies=SqlDiscrepancyReader(parts.engine),
+            attempts=SqlAttemptReader(parts.engine),
         ),
         tokens=AccessTokens(settings.tokens(), parts.clock),
         readiness=lambda: readiness(parts.engine, settings.environment),
@@ -177,7 +190,7 @@ async def open_worker(parts: Parts) -> AsyncIterator[Worker]:
             yield Worker(
                 webhooks=parts.webhooks,
                 recovery=Recovery(units=parts.units, runner=parts.runner),
-                sweeper=Sweeper(parts.units, [*webhook_sweeps(parts, records), *reconciliation_sweeps(parts, records)]),
+                sweeper=Sweeper(parts.units, sweeps_over(parts, records)),
                 wakeups=wakeups,
                 config=WorkerConfig(concurrency=settings.worker_concurrency),
             )
@@ -205,6 +218,23 @@ def reconcile_over(parts: Parts, records: ProcessorRecords) -> Reconcile:
         clock=parts.clock,
         ids=parts.ids,
     )
+
+
+def sweeps_over(parts: Parts, records: StripeRecords) -> list[Sweep]:
+    """Everything that is done at intervals."""
+    return [
+        *recovery_sweeps(parts, records),
+        *webhook_sweeps(parts, records),
+        *reconciliation_sweeps(parts, records),
+    ]
+
+
+def recovery_sweeps(parts: Parts, records: ProcessorRecords) -> list[Sweep]:
+    """What is done at intervals about attempts, and about charges that none of them goes on with."""
+    return [
+        AlertSweep(parts.units),
+        OrphanSweep(units=parts.units, gateway=parts.gateway, records=records, outcomes=parts.outcomes),
+    ]
 
 
 def reconciliation_sweeps(parts: Parts, records: ProcessorRecords) -> list[Sweep]:

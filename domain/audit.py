@@ -35,6 +35,7 @@ class AuditAction(StrEnum):
     DISPUTE_LOST = "dispute.lost"
     DISPUTE_CLOSED = "dispute.closed"
     WEBHOOK_EVENT_REAPPLIED = "webhook_event.reapplied"
+    ATTEMPT_RESOLVED = "attempt.resolved"
 
 
 class Origin(StrEnum):
@@ -44,6 +45,7 @@ class Origin(StrEnum):
     WEBHOOK = "webhook"
     RECOVERY = "recovery"
     RECONCILIATION = "reconciliation"
+    PERSON = "person"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

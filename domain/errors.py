@@ -29,11 +29,13 @@ class ErrorCode(StrEnum):
     NOT_FOUND = "NOT_FOUND"
     NOT_REAPPLICABLE = "NOT_REAPPLICABLE"
     NOT_REFUNDABLE = "NOT_REFUNDABLE"
+    NOT_RESOLVABLE = "NOT_RESOLVABLE"
     NOT_VOIDABLE = "NOT_VOIDABLE"
     PROCESSOR_REFUSED = "PROCESSOR_REFUSED"
     PROCESSOR_UNAVAILABLE = "PROCESSOR_UNAVAILABLE"
     REFUND_EXCEEDS_REMAINING = "REFUND_EXCEEDS_REMAINING"
     REFUND_FAILED = "REFUND_FAILED"
+    RESOLUTION_CONTRADICTED = "RESOLUTION_CONTRADICTED"
 
 
 class FlorinError(Exception):
@@ -164,6 +166,12 @@ class NotRefundable(Refusal):
     code = ErrorCode.NOT_REFUNDABLE
 
 
+class NotResolvable(Refusal):
+    """The attempt needs no person, or not this decision."""
+
+    code = ErrorCode.NOT_RESOLVABLE
+
+
 class NotVoidable(Refusal):
     """Only a transaction whose money has not been captured can be voided."""
 
@@ -199,6 +207,12 @@ class RefundFailed(Refusal):
     """The processor could not refund; the amount can be refunded again."""
 
     code = ErrorCode.REFUND_FAILED
+
+
+class ResolutionContradicted(Refusal):
+    """The processor says otherwise. Look up again (LOOK_UP_AGAIN), and what it says is taken into the books."""
+
+    code = ErrorCode.RESOLUTION_CONTRADICTED
 
 
 class RequestError(FlorinError):

@@ -21,6 +21,7 @@ class KeyedAct(StrEnum):
     REFUND = "refund"
     REAPPLY_WEBHOOK_EVENT = "reapplyWebhookEvent"
     RESOLVE_DISCREPANCY = "resolveDiscrepancy"
+    RESOLVE_ATTEMPT = "resolveAttempt"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from domain.identity.users import User
 from domain.ids import AttemptId, RefundId, TransactionId, UserId, WebhookEventId
 from domain.ledger.entries import JournalEntry
 from domain.messaging.webhook_events import EventState, WebhookEvent
-from domain.payments.attempt import Attempt, AttemptKind, AttemptStep
+from domain.payments.attempt import Alert, Attempt, AttemptKind, AttemptStep
 from domain.payments.dispute import Dispute
 from domain.payments.refund import Refund
 from domain.payments.transaction import Failure, Transaction
@@ -115,6 +115,17 @@ class AttemptRepository(Protocol):
         """Store a capture or void, unless another one of the transaction is open: then False."""
         ...
 
+    async def get(self, attempt_id: AttemptId) -> Attempt | None:
+        """The attempt, for reading only."""
+        ...
+
+    async def take_over(self, attempt_id: AttemptId, *, left_only: bool) -> Attempt | None:
+        """Claim an attempt for a person; None for one that needs none, or that somebody is working on.
+
+        `left_only` takes only what was left to a person, and not what workers are still looking after in vain.
+        """
+        ...
+
     async def is_open(self, transaction_id: TransactionId, kind: AttemptKind) -> bool:
         """Whether an attempt of this kind is still undecided."""
         ...
@@ -144,6 +155,10 @@ class AttemptRepository(Protocol):
 
     async def mark_manual(self, attempt: Attempt, reason: str) -> None:
         """Leave the attempt to a person. Raises LeaseLost."""
+        ...
+
+    async def take_alerts(self, limit: int) -> list[Alert]:
+        """Attempts that need attention for a reason that nobody was told of yet; from now on it counts as told."""
         ...
 
     async def finish(self, attempt_id: AttemptId) -> None: ...

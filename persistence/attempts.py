@@ -9,9 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.ids import AttemptId, RefundId, TransactionId
 from domain.leases import LEASE, SPREAD
-from domain.payments.attempt import Attempt, AttemptKind, AttemptState, AttemptStep
+from domain.payments.attempt import Alert, Attempt, AttemptKind, AttemptState, AttemptStep, Attention
 from domain.payments.transaction import Failure
 from domain.ports import LeaseLost
+from persistence.attention import ATTEMPTS_NEEDING_ATTENTION, ATTENTION, LEFT, UNRESOLVED
 from persistence.rows import failure_columns, failure_of
 from persistence.tables import attempts
 
@@ -28,6 +29,32 @@ class SqlAttempts:
     async def add_only(self, attempt: Attempt) -> bool:
         statement = insert(attempts).values(_columns(attempt)).on_conflict_do_nothing()
         return (await self._connection.execute(statement)).rowcount == 1
+
+    async def get(self, attempt_id: AttemptId) -> Attempt | None:
+        statement = select(*_COLUMNS).where(attempts.c.id == attempt_id)
+        row = (await self._connection.execute(statement)).mappings().one_or_none()
+        return None if row is None else _attempt_of(row)
+
+    async def take_over(self, attempt_id: AttemptId, *, left_only: bool) -> Attempt | None:
+        c = attempts.c
+        now = func.statement_timestamp()
+        free = and_(UNRESOLVED, or_(c.lease_until.is_(None), c.lease_until < now))
+        statement = (
+            update(attempts)
+            .where(c.id == attempt_id, LEFT if left_only else or_(LEFT, free))
+            .values(
+                state=AttemptState.OPEN.value,
+                tries=c.tries + 1,
+                unreported_claims=1,
+                lease_until=now + LEASE,
+                next_check_at=now + LEASE,
+                last_checked_at=now,
+                unknown_since=func.coalesce(c.unknown_since, c.last_checked_at),
+            )
+            .returning(*_COLUMNS)
+        )
+        row = (await self._connection.execute(statement)).mappings().one_or_none()
+        return None if row is None else _attempt_of(row)
 
     async def is_open(self, transaction_id: TransactionId, kind: AttemptKind) -> bool:
         statement = select(attempts.c.id).where(
@@ -107,6 +134,33 @@ class SqlAttempts:
         statement = select(*c).where(c.transaction_id == transaction_id, c.kind == AttemptKind.CHARGE.value)
         row = (await self._connection.execute(statement)).mappings().one_or_none()
         return None if row is None else failure_of(row)
+
+    async def take_alerts(self, limit: int) -> list[Alert]:
+        c = attempts.c
+        new = (
+            select(c.id)
+            .where(c.id.in_(ATTEMPTS_NEEDING_ATTENTION), c.alerted_as.is_distinct_from(ATTENTION))
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+            .cte("new")
+        )
+        statement = (
+            update(attempts)
+            .where(c.id.in_(select(new.c.id)))
+            .values(alerted_as=ATTENTION)
+            .returning(c.id, c.transaction_id, c.kind, c.alerted_as, c.reason, _KEY_AGE)
+        )
+        return [
+            Alert(
+                attempt_id=AttemptId(row["id"]),
+                transaction_id=TransactionId(row["transaction_id"]),
+                kind=AttemptKind(row["kind"]),
+                attention=Attention(row["alerted_as"]),
+                age=row["key_age"],
+                reason=row["reason"],
+            )
+            for row in (await self._connection.execute(statement)).mappings()
+        ]
 
     async def finish(self, attempt_id: AttemptId) -> None:
         await self._finish(attempts.c.id == attempt_id)

@@ -9,6 +9,7 @@ from sqlalchemy import (
     and_,
     false,
     func,
+    not_,
     or_,
     select,
     true,
@@ -29,6 +30,7 @@ from domain.payments.queries import (
 )
 from domain.payments.refund import Refund
 from domain.payments.transaction import Transaction
+from persistence.attention import TRANSACTIONS_NEEDING_ATTENTION
 from persistence.audit import audit_entry_of
 from persistence.batched_reader import BatchedReader, among, of_visible
 from persistence.paging import Keyset, page_of
@@ -144,6 +146,9 @@ def _conditions(where: TransactionFilter) -> list[ColumnElement[bool]]:
         conditions.append(_amount_between(where.amount_min, where.amount_max))
     if where.text is not None:
         conditions.append(_matches(where.text))
+    if where.needs_attention is not None:
+        needing = c.id.in_(TRANSACTIONS_NEEDING_ATTENTION)
+        conditions.append(needing if where.needs_attention else not_(needing))
     return conditions
 
 

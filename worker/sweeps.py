@@ -44,7 +44,9 @@ class Sweeper:
             log.exception("sweep.failed", sweep=run.name)
         else:
             await self._finish(run, result, timedelta(0) if result.more else sweep.interval)
-            log.info("sweep.finished", sweep=run.name, runs=run.runs, **result.found)
+            # One that found nothing, every few seconds, is not worth a line.
+            tell = log.info if result.found else log.debug
+            tell("sweep.finished", sweep=run.name, runs=run.runs, **result.found)
             return
         await self._finish(run, SweepResult(mark=run.mark), min(sweep.interval, RETRY_AFTER_MAX))
 

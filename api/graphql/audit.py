@@ -12,6 +12,7 @@ from api.graphql.paging import Ordering
 from api.graphql.users import User, user_type
 from domain import ids
 from domain.access import ActorKind
+from domain.audit import AuditAction
 from domain.audit import AuditEntry as AuditEntryRecord
 from domain.ids import IdKind
 
@@ -44,8 +45,12 @@ class AuditEntry(Node):
         return self.record.actor_kind
 
     @strawberry.field(description="What the action says beside: amounts in minor units, codes, the status before.")
-    def details(self) -> JSON:
-        return JSON(dict(self.record.details))
+    def details(self, info: Info) -> JSON:
+        details = dict(self.record.details)
+        if self.record.action is AuditAction.ATTEMPT_RESOLVED and not info.context.require_actor().is_staff:
+            # Written for colleagues, not for the payer.
+            details.pop("reason", None)
+        return JSON(details)
 
     @strawberry.field(description="When it happened.")
     def at(self) -> datetime:

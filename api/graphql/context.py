@@ -13,6 +13,7 @@ from domain.messaging.reapply_webhook import ReapplyWebhook
 from domain.payments.authorized import AuthorizedPayments
 from domain.payments.create_payment import CreatePayment
 from domain.payments.refund_payment import RefundPayment
+from domain.payments.resolve_attempt import ResolveAttempt
 from domain.reconciliation.resolve_discrepancy import ResolveDiscrepancy
 
 
@@ -25,6 +26,7 @@ class Acts:
     authorized: AuthorizedPayments
     reapply_webhook: ReapplyWebhook
     resolve_discrepancy: ResolveDiscrepancy
+    resolve_attempt: ResolveAttempt
 
 
 @dataclass(slots=True, kw_only=True)

@@ -14,9 +14,12 @@ from domain.ledger.accounts import AccountKind
 from domain.ledger.entries import EntryKind
 from domain.messaging.webhook_events import EventState
 from domain.payments.actions import ActionKind
+from domain.payments.attempt import AttemptKind
+from domain.payments.attempt_queries import RecoveryState
 from domain.payments.dispute import DisputeStatus
 from domain.payments.queries import OrderDirection, OrderField
 from domain.payments.refund import RefundReason, RefundStatus
+from domain.payments.resolve_attempt import AttemptResolution
 from domain.payments.transaction import CaptureMethod, NextActionType, TransactionStatus
 from domain.reconciliation.discrepancies import DiscrepancyKind, Resolution
 
@@ -138,6 +141,35 @@ _publish(
     },
     name="WebhookEventState",
     description="Where a webhook event stands. Only one that is APPLIED has changed anything.",
+)
+_publish(
+    AttemptKind,
+    {
+        AttemptKind.CHARGE: "Create a charge and confirm it.",
+        AttemptKind.CAPTURE: "Take authorized money.",
+        AttemptKind.VOID: "Let an authorization go.",
+        AttemptKind.REFUND: "Give captured money back.",
+    },
+)
+_publish(
+    RecoveryState,
+    {
+        RecoveryState.DONE: "The outcome is known.",
+        RecoveryState.IN_PROGRESS: "The processor is being asked right now.",
+        RecoveryState.WAITING: "It is looked at again at nextCheckAt, until the outcome is known.",
+        RecoveryState.UNRESOLVED: "The outcome is unknown for over 15 minutes. It is still looked for.",
+        RecoveryState.MANUAL: "Neither asking nor repeating can tell the outcome: a person has to decide, by resolveAttempt.",
+        RecoveryState.PARKED: "Whoever worked on it died, several times in a row: a person has to look, and resolveAttempt.",
+    },
+)
+_publish(
+    AttemptResolution,
+    {
+        AttemptResolution.LOOK_UP_AGAIN: "Ask the processor now, and go on from what it says.",
+        AttemptResolution.MARK_FAILED: "No money moved, and none will: a charge is canceled and FAILED; another act is given up.",
+        AttemptResolution.MARK_NOT_REFUNDED: "The money did not go back: the refund is FAILED, and can be made again.",
+        AttemptResolution.MARK_REFUNDED: "The money went back, by the refund that processorReference names.",
+    },
 )
 _publish(
     DiscrepancyKind,

@@ -10,8 +10,18 @@ from api.graphql.readers import Readers
 from domain.access import Actor
 from domain.audit import AuditEntry
 from domain.identity.users import User
-from domain.ids import AuditEntryId, DiscrepancyId, DisputeId, RefundId, TransactionId, UserId, WebhookEventId
+from domain.ids import (
+    AttemptId,
+    AuditEntryId,
+    DiscrepancyId,
+    DisputeId,
+    RefundId,
+    TransactionId,
+    UserId,
+    WebhookEventId,
+)
 from domain.messaging.inbox import InboxEntry
+from domain.payments.attempt_queries import AttemptView
 from domain.payments.dispute import Dispute
 from domain.payments.queries import Page, PageRequest
 from domain.payments.refund import Refund
@@ -39,6 +49,12 @@ class Loaders:
         )
         self.webhook_events: DataLoader[WebhookEventId, InboxEntry | None] = batches.one(
             lambda ids: readers.inbox.events_by_ids(ids, actor)
+        )
+        self.attempts: DataLoader[AttemptId, AttemptView | None] = batches.one(
+            lambda ids: readers.attempts.attempts_by_ids(ids, scope)
+        )
+        self.recoveries: DataLoader[TransactionId, AttemptView | None] = batches.one(
+            lambda ids: readers.attempts.recoveries_of(ids, scope)
         )
         self.disputes: DataLoader[DisputeId, Dispute | None] = batches.one(
             lambda ids: readers.disputes.disputes_by_ids(ids, scope)

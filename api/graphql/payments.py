@@ -10,6 +10,7 @@ from api.graphql.context import Context, Info
 from api.graphql.discrepancies import DiscrepancyMutations
 from api.graphql.money import MoneyInput
 from api.graphql.problems import UserError, user_errors
+from api.graphql.recovery import RecoveryMutations
 from api.graphql.refunds import Refund, refund_type
 from api.graphql.transactions import Transaction, transaction_type
 from api.graphql.webhooks import WebhookMutations
@@ -126,7 +127,7 @@ class VoidPayload:
 
 
 @strawberry.type(description="Everything that changes something. All of it can be repeated safely with the same key.")
-class Mutation(WebhookMutations, DiscrepancyMutations):
+class Mutation(RecoveryMutations, WebhookMutations, DiscrepancyMutations):
     """The mutations."""
 
     @strawberry.mutation(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from domain.ledger.queries import LedgerReader
 from domain.messaging.inbox import InboxReader
 from domain.payments.actions import FollowUpReader
+from domain.payments.attempt_queries import AttemptReader
 from domain.payments.queries import DisputeReader, Reader
 from domain.reconciliation.discrepancies import DiscrepancyReader
 
@@ -19,3 +20,4 @@ class Readers:
     ledger: LedgerReader
     inbox: InboxReader
     discrepancies: DiscrepancyReader
+    attempts: AttemptReader

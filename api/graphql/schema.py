@@ -26,6 +26,7 @@ from api.graphql.nodes import Node
 from api.graphql.paging import After, Before, Connection, First, Last, connection, page_request
 from api.graphql.payments import Mutation
 from api.graphql.problems import ERROR_TYPES
+from api.graphql.recovery import Attempt, RecoveryQueries, attempt_type
 from api.graphql.refunds import Refund, refund_type
 from api.graphql.scalars import SCALARS
 from api.graphql.transactions import (
@@ -46,7 +47,7 @@ R = TypeVar("R")
 
 
 @strawberry.type(description="Everything that can be read. A customer sees what is their own; staff see all.")
-class Query(ActionQueries, LedgerQueries, WebhookQueries, DiscrepancyQueries):
+class Query(ActionQueries, LedgerQueries, RecoveryQueries, WebhookQueries, DiscrepancyQueries):
     """The queries."""
 
     @strawberry.field(description="Any object by its id; null where there is none, or none that you may see.")
@@ -143,6 +144,7 @@ _LOADS: Mapping[IdKind, Callable[[Loaders, UUID], Awaitable[Node | None]]] = {
     IdKind.TRANSACTION: _loads(lambda loaders: loaders.transactions, transaction_type),
     IdKind.REFUND: _loads(lambda loaders: loaders.refunds, refund_type),
     IdKind.DISPUTE: _loads(lambda loaders: loaders.disputes, dispute_type),
+    IdKind.ATTEMPT: _loads(lambda loaders: loaders.attempts, attempt_type),
     IdKind.USER: _loads(lambda loaders: loaders.users, user_type),
     IdKind.AUDIT_ENTRY: _loads(lambda loaders: loaders.audit_entries, audit_entry_type),
     IdKind.JOURNAL_ENTRY: _loads(lambda loaders: loaders.ledger.entries, journal_entry_type),
@@ -159,6 +161,7 @@ schema = strawberry.Schema(
         Transaction,
         Refund,
         Dispute,
+        Attempt,
         User,
         AuditEntry,
         JournalEntry,

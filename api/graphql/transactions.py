@@ -16,6 +16,7 @@ from api.graphql.ledger import JournalEntry, journal_entry_type
 from api.graphql.money import MoneyType, money_type
 from api.graphql.nodes import Node
 from api.graphql.paging import After, Before, Connection, First, Last, Ordering, connection, page_request
+from api.graphql.recovery import Recovery, recovery_of
 from api.graphql.refunds import Refund, refund_type
 from api.graphql.users import User, user_type
 from domain import ids
@@ -212,6 +213,12 @@ class Transaction(Node):
             lambda: loaders.audit_log_counts.load(transaction_id),
         )
 
+    @strawberry.field(
+        description="What is being done about what is not decided yet; null where all is. The processor is asked until it is."
+    )
+    async def recovery(self, info: Info) -> Recovery | None:
+        return await recovery_of(info, self.record.id)
+
     @strawberry.field(description="When it was created.")
     def created_at(self) -> datetime:
         return self.record.created_at
@@ -245,6 +252,12 @@ class TransactionFilter:
         description="Each word begins a word of the description or of the processor's reference; case does not count.",
     )
 
+    needs_attention: bool | None = strawberry.field(
+        default=None,
+        description="Whether a person should look at it: its outcome, or that of a refund, is unknown for over 15 minutes, or "
+        "was left to a person.",
+    )
+
     def to_filter(self) -> Filter:
         """Raises BadInput for a text that cannot be searched for."""
         user_id = None
@@ -266,6 +279,7 @@ class TransactionFilter:
             amount_max=self.max_amount,
             # A search field that was emptied filters nothing.
             text=(self.text or "").strip() or None,
+            needs_attention=self.needs_attention,
         )
 
 

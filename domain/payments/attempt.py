@@ -62,6 +62,11 @@ class Attempt:
     failure: Failure | None = None
     key_age: timedelta = field(default=timedelta(0), compare=False)
 
+    @property
+    def is_left(self) -> bool:
+        """Whether it was left to a person: no worker takes it up any more."""
+        return self.state in {AttemptState.MANUAL, AttemptState.PARKED}
+
     def key(self, call: str) -> str:
         """The processor's idempotency key of one call: the same for every repetition, whoever repeats it."""
         return f"{self.id.hex}:{call}"
@@ -72,6 +77,30 @@ LONGEST_PAUSE = timedelta(hours=1)
 
 DEATHS_MAX = 5
 """After so many claims in a row that ended without a word, an attempt or a webhook event is parked."""
+
+UNRESOLVED_AFTER = timedelta(minutes=15)
+"""After so long without an answer, or without anybody having looked when it was due, an attempt needs attention."""
+
+
+class Attention(StrEnum):
+    """Why a person should look at an attempt."""
+
+    UNRESOLVED = "UNRESOLVED"
+    MANUAL = "MANUAL"
+    PARKED = "PARKED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """An attempt that began to need attention. `age` is the time since it was stored."""
+
+    attempt_id: AttemptId
+    transaction_id: TransactionId
+    kind: AttemptKind
+    attention: Attention
+    age: timedelta
+    reason: str | None
+
 
 RESEND_WINDOW = timedelta(hours=23)
 """Stripe keeps idempotency keys for at least 24 h; within this window the same key cannot act twice."""

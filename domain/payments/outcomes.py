@@ -39,6 +39,7 @@ _STATUS_OF_REPORT: Final = {
     ChargeStatus.CANCELED: TransactionStatus.CANCELED,
 }
 _MONEY_MOVED: Final = frozenset({ChargeStatus.SUCCEEDED, ChargeStatus.AUTHORIZED})
+_MOVES_NOTHING: Final = frozenset({ChargeStatus.UNCONFIRMED, ChargeStatus.CANCELED})
 _FOLLOW_UPS: Final = frozenset({AttemptKind.CAPTURE, AttemptKind.VOID})
 
 
@@ -93,13 +94,13 @@ class Outcomes:
     async def fail_charge(
         self, uow: UnitOfWork, transaction: Transaction, failure: Failure, origin: Origin
     ) -> Transaction:
-        """Record that the processor rejected a charge before it existed, so that no money can ever move."""
+        """Record that no money can ever move: the processor rejected a charge before it existed, or has canceled it."""
         locked = await uow.transactions.lock(transaction.id, EVERYTHING)
         if locked is None:
             raise UnknownObject(f"Transaction {transaction.id} does not exist.")
-        if locked.status is not TransactionStatus.PENDING:
+        if locked.status not in UNDECIDED:
             return locked
-        failed = replace(locked, status=TransactionStatus.FAILED, failure=failure)
+        failed = replace(locked, status=TransactionStatus.FAILED, failure=failure, next_action=None)
         saved = await self._books.save(uow, locked, failed, origin, failure=failure)
         await uow.attempts.finish_all(saved.id, frozenset({AttemptKind.CHARGE}))
         return saved
@@ -164,6 +165,8 @@ class Outcomes:
             transaction = await uow.transactions.lock(report.transaction_id, EVERYTHING)
             # While this waited for the lock, whoever held it may have recorded the very charge that was just not found.
             if transaction is not None and transaction.processor_reference not in {None, report.reference}:
+                if report.status in _MOVES_NOTHING:
+                    raise UnknownObject(f"The charge {report.reference} was given up for another one of ours.")
                 raise Contradiction(
                     f"The transaction has two charges: {transaction.processor_reference} and {report.reference}."
                 )

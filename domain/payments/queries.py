@@ -88,6 +88,7 @@ class TransactionFilter:
     amount_min: Decimal | None = None
     amount_max: Decimal | None = None
     text: str | None = None
+    needs_attention: bool | None = None
 
 
 ANY_TRANSACTION = TransactionFilter()

@@ -170,6 +170,8 @@ attempts = Table(
     moment("last_checked_at"),
     # Since when nobody knows the outcome; NULL while the first call is on its way, and where the processor has answered.
     moment("unknown_since", nullable=True),
+    # For which reason somebody was last told to look at it.
+    Column("alerted_as", String(16)),
     CheckConstraint("kind IN ('CHARGE', 'CAPTURE', 'VOID', 'REFUND')", name="kind"),
     CheckConstraint("state IN ('OPEN', 'DONE', 'MANUAL', 'PARKED')", name="state"),
     CheckConstraint("(kind = 'REFUND') = (refund_id IS NOT NULL)", name="refund_id"),
