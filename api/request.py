@@ -2,9 +2,9 @@
 
 import re
 import time
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
 import structlog
@@ -35,14 +35,20 @@ class RequestRecord:
     id: str
     actor: UUID | None = None
     operation: str | None = None
+    kind: str = "other"
+
+
+RequestObserver: TypeAlias = Callable[[str, int | None, float], None]
+"""Is told of each request: its kind (query, mutation, webhook, other), its HTTP status if it got one, and its seconds."""
 
 
 class RequestLog:
     """Gives every request an id and one log line, and answers for an endpoint that fails without an answer of its own."""
 
-    def __init__(self, app: ASGIApp, ids: IdSource) -> None:
+    def __init__(self, app: ASGIApp, ids: IdSource, observe: RequestObserver) -> None:
         self._app = app
         self._ids = ids
+        self._observe = observe
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -69,12 +75,14 @@ class RequestLog:
             if status is None:
                 await problem_response(InternalError(), record.id)(scope, receive, send_with_id)
         finally:
+            seconds = time.perf_counter() - started
+            self._observe(record.kind, status, seconds)
             log.info(
                 "request",
                 method=scope["method"],
                 path=scope["path"],
                 status=status,
-                duration_ms=round((time.perf_counter() - started) * 1000, 1),
+                duration_ms=round(seconds * 1000, 1),
                 operation=record.operation,
                 actor=None if record.actor is None else str(record.actor),
             )

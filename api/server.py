@@ -19,7 +19,7 @@ from api.graphql.http import GraphQLEndpoint, MethodNotAllowed
 from api.graphql.readers import Readers
 from api.graphql.schema import schema
 from api.problem import problem_response
-from api.request import RequestLog, record_of
+from api.request import RequestLog, RequestObserver, record_of
 from api.rest.health import ReadinessCheck, Ready, alive
 from api.rest.stripe_webhook import StripeWebhook
 from domain.errors import ObjectNotFound
@@ -37,6 +37,7 @@ class Services:
     tokens: AccessTokens
     readiness: ReadinessCheck
     ids: IdSource
+    observe_request: RequestObserver
     graphiql: GraphiqlConfig | None
 
 
@@ -61,7 +62,7 @@ def create_application(services: Services, lifespan: Lifespan[Starlette] | None 
             Route("/readyz", Ready(services.readiness).__call__),
             *([] if graphiql is None else graphiql_routes(graphiql)),
         ],
-        middleware=[Middleware(RequestLog, ids=services.ids)],
+        middleware=[Middleware(RequestLog, ids=services.ids, observe=services.observe_request)],
         exception_handlers={HTTPException: _http_error},
         lifespan=lifespan,
     )

@@ -12,7 +12,7 @@ import uvloop
 from api.server import create_application
 from app.database_checks import check_when_reachable, checked
 from app.settings import Settings
-from app.wiring import open_parts, open_worker, services
+from app.wiring import open_metrics, open_parts, open_worker, services
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +31,7 @@ async def serve_api(settings: Settings) -> None:
     Raises UnsafeDatabase, before it listens where the database can be asked by then. One that is away does not keep the
     API from starting: it has to say so at GET /readyz.
     """
-    async with open_parts(settings) as parts:
+    async with open_parts(settings) as parts, open_metrics(parts):
         config = uvicorn.Config(
             create_application(services(parts, settings.graphiql())),
             host=settings.host,
@@ -64,7 +64,7 @@ async def serve_api(settings: Settings) -> None:
 async def work(settings: Settings) -> None:
     """Work until a signal stops it; what has been begun is finished first. Raises UnsafeDatabase before it takes anything up."""
     loop = asyncio.get_running_loop()
-    async with open_parts(settings) as parts, open_worker(parts) as worker:
+    async with open_parts(settings) as parts, open_metrics(parts), open_worker(parts) as worker:
         checking = asyncio.create_task(check_when_reachable(parts.engine, settings.environment))
 
         def stop() -> None:

@@ -95,6 +95,14 @@ class Settings(BaseSettings):
     )
     host: str = Field(default="127.0.0.1", description="The address to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="The port to listen on; 0 takes a free one.")
+    metrics_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="The port for `GET /metrics` (Prometheus), of the API and of workers alike; 0 takes a free one, and without "
+        "it there is none. Never the public port.",
+    )
+    metrics_host: str = Field(default="127.0.0.1", description="The address that METRICS_PORT listens on.")
     log_format: LogFormat = Field(default=LogFormat.JSON, description="`json` or `console`.")
     log_level: str = Field(
         default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="`DEBUG`, `INFO`, `WARNING` or `ERROR`."
@@ -146,6 +154,12 @@ class Settings(BaseSettings):
     def _no_tokens_in_production(self) -> Self:
         if self.graphiql_tokens and self.environment is Environment.PRODUCTION:
             raise ValueError("GRAPHIQL_TOKENS hands tokens to everybody who opens the page: never in production")
+        return self
+
+    @model_validator(mode="after")
+    def _metrics_have_their_own_port(self) -> Self:
+        if self.metrics_port and self.metrics_port == self.port:
+            raise ValueError("METRICS_PORT is the public port: metrics are not for the public")
         return self
 
     def database(self) -> DatabaseConfig:

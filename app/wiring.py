@@ -1,7 +1,7 @@
 """Puts everything together: the one place that names the concrete classes behind the ports."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
@@ -15,6 +15,8 @@ from api.graphql.readers import Readers
 from api.server import Services
 from app.alerts import LoggedAlerts
 from app.database_checks import durability_complaint
+from app.metrics import Metrics
+from app.metrics_server import serving_metrics
 from app.settings import Environment, Settings
 from app.time_and_ids import SystemClock, TimeOrderedIds
 from domain.errors import Unavailable
@@ -53,6 +55,7 @@ from persistence.engine import open_engine
 from persistence.follow_up_reader import SqlFollowUpReader
 from persistence.inbox import SqlInboxReader
 from persistence.ledger_reader import SqlLedgerReader
+from persistence.open_work import SqlOpenWorkReader
 from persistence.own_records import SqlOwnRecords
 from persistence.reader import SqlReader
 from persistence.schema import current_revision, head_revision
@@ -82,14 +85,16 @@ class Parts:
     runner: AttemptRunner
     webhooks: ApplyWebhooks
     bell: RingByNotify
+    metrics: Metrics
 
 
 @asynccontextmanager
 async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
     """The parts, with their connections closed in the end."""
     engine = open_engine(settings.database())
-    gateway = StripeGateway(settings.stripe())
-    parts = assemble(settings, engine, gateway, SystemClock(), TimeOrderedIds())
+    metrics = Metrics()
+    gateway = StripeGateway(settings.stripe(), observe=metrics.processor_called)
+    parts = assemble(settings, engine, gateway, SystemClock(), TimeOrderedIds(), metrics=metrics)
     try:
         yield parts
     finally:
@@ -98,7 +103,15 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         await engine.dispose()
 
 
-def assemble(settings: Settings, engine: AsyncEngine, gateway: Gateway, clock: Clock, ids: IdSource) -> Parts:
+def assemble(
+    settings: Settings,
+    engine: AsyncEngine,
+    gateway: Gateway,
+    clock: Clock,
+    ids: IdSource,
+    *,
+    metrics: Metrics | None = None,
+) -> Parts:
     """The parts over an engine, a gateway, a clock and a source of ids of the caller's choice."""
     units = SqlUnitsOfWork(engine)
     outcomes = Outcomes(clock, ids, alerts=LoggedAlerts(), live=settings.live)
@@ -114,6 +127,7 @@ def assemble(settings: Settings, engine: AsyncEngine, gateway: Gateway, clock: C
         outcomes=outcomes,
         runner=runner,
         bell=RingByNotify(engine),
+        metrics=metrics or Metrics(),
         webhooks=ApplyWebhooks(
             units=units,
             gateway=gateway,
@@ -176,6 +190,7 @@ def services(parts: Parts, graphiql: GraphiqlConfig | None) -> Services:
         tokens=AccessTokens(settings.tokens(), parts.clock),
         readiness=lambda: readiness(parts.engine, settings.environment),
         ids=parts.ids,
+        observe_request=parts.metrics.request_answered,
         graphiql=graphiql,
     )
 
@@ -255,6 +270,13 @@ def webhook_sweeps(parts: Parts, source: EventSource) -> list[Sweep]:
         SweepEvents(units=parts.units, source=source, clock=parts.clock, bell=parts.bell, interval=interval),
         PruneEvents(units=parts.units, kept=kept),
     ]
+
+
+def open_metrics(parts: Parts) -> AbstractAsyncContextManager[None]:
+    """The listener for metrics, where the settings ask for one."""
+    settings = parts.settings
+    reader = SqlOpenWorkReader(parts.engine)
+    return serving_metrics(parts.metrics, reader, host=settings.metrics_host, port=settings.metrics_port)
 
 
 async def readiness(engine: AsyncEngine, environment: Environment) -> dict[str, str]:

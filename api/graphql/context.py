@@ -31,13 +31,14 @@ class Acts:
 
 @dataclass(slots=True, kw_only=True)
 class Context:
-    """One request. `actor` is None for an anonymous one; `operation_name` is known once the document has been read."""
+    """One request. `actor` is None for an anonymous one; what the operation is, once its document has been read."""
 
     request_id: str
     acts: Acts
     readers: Readers
     actor: Actor | None
     operation_name: str | None = None
+    operation_kind: str | None = None
     _loaders: Loaders | None = field(default=None, init=False)
 
     def require_actor(self) -> Actor:

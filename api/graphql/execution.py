@@ -56,6 +56,7 @@ class Executor:
         except BadInput as error:
             return _refused([GraphQLError(error.message, original_error=error)], context)
         context.operation_name = _name(operation)
+        context.operation_kind = operation.operation.value
         if read_only and is_mutation(operation):
             raise MutationByGet
         result = execute(

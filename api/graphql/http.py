@@ -94,6 +94,7 @@ class GraphQLEndpoint:
         )
         result = await self.executor.run(operation, context, read_only=request.method == "GET")
         record.operation = context.operation_name
+        record.kind = context.operation_kind or record.kind
         # A client that asks for plain JSON gets 200 for every well-formed request: it may stand behind proxies that make
         # an answer of their own of anything else. The other media type tells with its status whether anything ran.
         status = 200 if result.executed or media_type == JSON else 400

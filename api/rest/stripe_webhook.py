@@ -24,6 +24,7 @@ class StripeWebhook:
 
     async def __call__(self, request: Request) -> Response:
         record = record_of(request)
+        record.kind = "webhook"
         try:
             body = await read_body(request, BODY_BYTES_MAX)
             event, stored = await self.receive(body, request.headers.getlist(SIGNATURE_HEADER))

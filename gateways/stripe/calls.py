@@ -3,6 +3,7 @@
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import stamina
 import stripe
@@ -27,10 +28,15 @@ class Answer:
     replayed: bool
 
 
+CallObserver: TypeAlias = Callable[[str, str, float], None]
+"""Is told of each call: its endpoint, its outcome (answered, refused, unknown, interrupted) and how many seconds it took."""
+
+
 class Calls:
     """Sends calls to Stripe, and repeats those whose outcome is unknown under the same idempotency key."""
 
-    def __init__(self) -> None:
+    def __init__(self, observe: CallObserver | None = None) -> None:
+        self._observe = observe
         # No time limit of its own: the caller's deadline covers the tries and the pauses between them.
         self._retrying = stamina.AsyncRetryingCaller(
             attempts=TRIES_MAX, timeout=None, wait_initial=0.2, wait_max=2.0, wait_jitter=0.3
@@ -53,7 +59,10 @@ class Calls:
             result = failed
             raise
         finally:
-            _log_call(endpoint, result, tries=tries, duration_seconds=time.monotonic() - started)
+            seconds = time.monotonic() - started
+            _log_call(endpoint, result, tries=tries, duration_seconds=seconds)
+            if self._observe is not None:
+                self._observe(endpoint, _outcome(result), seconds)
         return result
 
 
@@ -78,17 +87,29 @@ async def _send_once(request: Callable[[], Awaitable[object]]) -> Answer:
     )
 
 
-def _log_call(endpoint: str, result: Answer | CallFailed | None, *, tries: int, duration_seconds: float) -> None:
-    """One line for each call, with nothing in it that came out of a body but Stripe's error code."""
-    fields = {"endpoint": endpoint, "tries": tries, "duration_ms": round(duration_seconds * 1000, 1)}
+def _outcome(result: Answer | CallFailed | None) -> str:
     match result:
         case None:
-            _log.warning("processor_call", outcome="interrupted", status=None, **fields)
+            return "interrupted"
+        case Answer():
+            return "answered"
+        case CallFailed():
+            return "refused" if result.definite else "unknown"
+
+
+def _log_call(endpoint: str, result: Answer | CallFailed | None, *, tries: int, duration_seconds: float) -> None:
+    """One line for each call, with nothing in it that came out of a body but Stripe's error code."""
+    fields = {
+        "endpoint": endpoint,
+        "outcome": _outcome(result),
+        "tries": tries,
+        "duration_ms": round(duration_seconds * 1000, 1),
+    }
+    match result:
+        case None:
+            _log.warning("processor_call", status=None, **fields)
         case Answer(status=status, request_id=request_id, replayed=replayed):
-            _log.info(
-                "processor_call", outcome="answered", status=status, request_id=request_id, replayed=replayed, **fields
-            )
+            _log.info("processor_call", status=status, request_id=request_id, replayed=replayed, **fields)
         case CallFailed(status=status, request_id=request_id, code=code):
-            outcome = "refused" if result.definite else "unknown"
             report = _log.error if result.misconfigured else _log.info if result.definite else _log.warning
-            report("processor_call", outcome=outcome, status=status, request_id=request_id, code=code, **fields)
+            report("processor_call", status=status, request_id=request_id, code=code, **fields)

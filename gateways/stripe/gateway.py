@@ -19,7 +19,7 @@ from domain.payments.gateway import (
 )
 from domain.payments.transaction import Failure, PaymentMethodSummary
 from gateways.stripe.account import Account
-from gateways.stripe.calls import Calls
+from gateways.stripe.calls import CallObserver, Calls
 from gateways.stripe.charges import Charges
 from gateways.stripe.client import Transport, open_client
 from gateways.stripe.disputes import Disputes
@@ -60,10 +60,16 @@ class StripeConfig:
 class StripeGateway:
     """The ports PaymentGateway and OwnAccount over Stripe's API. Close it when the program ends.
 
-    `transport` replaces the network; a program leaves it out.
+    `observe` is told of each call. `transport` replaces the network; a program leaves it out.
     """
 
-    def __init__(self, config: StripeConfig, *, transport: httpx2.AsyncBaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        config: StripeConfig,
+        *,
+        observe: CallObserver | None = None,
+        transport: httpx2.AsyncBaseTransport | None = None,
+    ) -> None:
         limits = httpx2.Limits(
             max_connections=config.connections_max, max_keepalive_connections=config.idle_connections_max
         )
@@ -72,7 +78,7 @@ class StripeGateway:
         client = open_client(
             secret_key=config.secret_key, api_base=config.api_base.rstrip("/"), transport=self._transport
         )
-        calls = Calls()
+        calls = Calls(observe)
         self._charges = Charges(client, calls)
         self._refunds = Refunds(client, calls)
         self._account = Account(client, calls)

@@ -199,3 +199,12 @@ def _complaint() -> str:
     with pytest.raises(InvalidSettings) as raised:
         load_settings()
     return str(raised.value)
+
+
+def test_metrics_are_off_and_never_on_the_public_port(environment: pytest.MonkeyPatch) -> None:
+    assert load_settings().metrics_port is None
+    assert load_settings().metrics_host == "127.0.0.1"
+    _set(environment, {"PORT": "8000", "METRICS_PORT": "8000"})
+    assert _complaint() == "METRICS_PORT is the public port: metrics are not for the public."
+    _set(environment, {"METRICS_PORT": "9464"})
+    assert load_settings().metrics_port == 9464
