@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from enum import Enum
 from typing import TypeVar
+from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -23,20 +24,24 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from domain.access import Actor, Role
 from domain.currencies import Currency
 from domain.errors import Refusal, Unavailable
-from domain.ids import TransactionId
+from domain.ids import AttemptId, TransactionId
 from domain.messaging.webhook_events import EventSubject
 from domain.money import Money
 from domain.payments.answer import Answer
 from domain.payments.gateway import ChargeStatus, OutcomeUnknown, RefundOrder, RefundReportStatus
+from domain.payments.resolve_attempt import AttemptResolution
 from domain.payments.transaction import CAPTURED, LEGAL_EDGES, CaptureMethod, TransactionStatus
 from persistence.engine import open_engine
+from tests.persistence.test_orphans import sweep
+from tests.persistence.test_resolve_attempt import resolve
 from tests.support.acts import Acts
-from tests.support.database import empty, patient_config, rows
+from tests.support.database import empty, make_due, patient_config, rows
 from tests.support.units import Break
 
 T = TypeVar("T")
 
 KEYS = st.sampled_from(["k1", "k2", "k3"])
+DECISIONS = [AttemptResolution.LOOK_UP_AGAIN, AttemptResolution.MARK_FAILED, AttemptResolution.MARK_NOT_REFUNDED]
 NUMBERS = st.integers(min_value=0, max_value=9)
 # Each key with the payment that it is for: mostly ones that go well, or else there would be little to refund.
 PAYMENTS = {
@@ -107,6 +112,7 @@ class MoneyMachine(RuleBasedStateMachine):
         self.do(empty(self.engine))
         self.payer: Actor = self.do(self.acts.add_actor())
         self.staff: Actor = self.do(self.acts.add_actor(Role.SUPPORT))
+        self.administrator: Actor = self.do(self.acts.add_actor(Role.ADMIN))
         # Something to refund, to capture and to wait for from the start.
         for key in ("tea", "cake", "room", "book"):
             self.pay(key=key, amount=1000, luck=(Luck.GOOD, 0, Break.BEFORE_COMMIT))
@@ -203,6 +209,32 @@ class MoneyMachine(RuleBasedStateMachine):
         with self.with_luck(luck, *calls):
             self.do(self.acts.recover())
 
+    @rule()
+    def worker_dies(self) -> None:
+        """A worker takes up all that is due, and never says how it ended."""
+        self.do(make_due(self.engine))
+        self.do(self.acts.recovery.claim(100))
+
+    @rule(hours=st.sampled_from([26, 100]))
+    def sweep_orphans(self, hours: int) -> None:
+        self.do(sweep(self.acts, after=timedelta(hours=hours)))
+
+    def left_to_a_person(self) -> list[tuple[AttemptId, TransactionId]]:
+        query = "SELECT id, transaction_id FROM attempts WHERE state IN ('MANUAL', 'PARKED') ORDER BY id"
+        found = self.do(rows(self.engine, query))
+        return [(AttemptId(UUID(str(one))), TransactionId(UUID(str(of)))) for one, of in found]
+
+    @rule(number=NUMBERS, resolution=st.sampled_from(DECISIONS), luck=LUCKS)
+    def administrator_decides(self, number: int, resolution: AttemptResolution, luck: tuple[Luck, int, Break]) -> None:
+        """Whatever they say, the processor is asked first; a decision that it contradicts is refused."""
+        left = self.left_to_a_person()
+        if left:
+            calls = ("look_up_charge", "cancel_charge", "list_refunds", "confirm_charge", "refund_charge")
+            attempt_id, _ = left[number % len(left)]
+            with self.with_luck(luck, *calls):
+                key = f"decision-{len(self.acts.gateway.calls)}"
+                self.do(resolve(self.acts, self.administrator, attempt_id, resolution, key=key))
+
     # What must hold after each of these.
 
     @invariant()
@@ -260,13 +292,19 @@ class MoneyMachine(RuleBasedStateMachine):
         """Once nothing goes wrong any more, everything is found out, and our books say what the processor's say."""
         self.payer_tries_again()
         self.do(self.acts.recover())
+        # What was parked can be taken up again, however often it was put aside.
+        for number, (attempt_id, _) in enumerate(self.left_to_a_person()):
+            key = f"teardown-{number}"
+            self.do(resolve(self.acts, self.administrator, attempt_id, AttemptResolution.LOOK_UP_AGAIN, key=key))
+        self.do(self.acts.recover())
         self.do(self.acts.tell_all(EventSubject.REFUND, list(self.acts.gateway.refunds)))
         self.do(self.acts.tell_all(EventSubject.CHARGE, list(self.acts.gateway.charges)))
         self.do(self.acts.recover())
         self.do(self.acts.apply_events())
         self.all_is_well()
-        query = "SELECT transaction_id FROM attempts WHERE state IN ('MANUAL', 'PARKED')"
-        left_to_a_person = {row[0] for row in self.do(rows(self.engine, query))}
+        query = "SELECT transaction_id FROM attempts WHERE state = 'PARKED'"
+        assert self.do(rows(self.engine, query)) == []
+        left_to_a_person = {of for _, of in self.left_to_a_person()}
         for transaction_id, status, captured, reserved, refunded, recorded in self.stored:
             charge = self.acts.gateway.charges.get(str(recorded))
             assert captured == (charge.captured if charge is not None else 0)
