@@ -3,7 +3,8 @@
 import asyncio
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
@@ -60,16 +61,16 @@ def reconcile(
         settings = all_settings(log_level="WARNING")
     except CommandFailed as error:
         raise CommandFailed(str(error), exit_code=UNFINISHED) from error
-    show = _progress()
 
-    async def go() -> "RunReport | DryReport":
+    async def go(show: "Callable[[Progress], None]") -> "RunReport | DryReport":
         async with open_parts(settings) as parts, open_reconcile(parts) as run:
             if dry_run:
                 return await run.dry_run(window, on_slice=show)
             return await run(window, restart=restart, on_slice=show)
 
     try:
-        report = asyncio.run(go())
+        with _progress() as show:
+            report = asyncio.run(go(show))
     except (OutcomeUnknown, RequestRejected, Unavailable, RunAbandoned) as error:
         message = f"The run did not come to its end: {error}\nThe same command goes on where it stopped."
         raise CommandFailed(message, exit_code=UNFINISHED) from error
@@ -103,30 +104,28 @@ def _moment(option: str, text: str) -> datetime:
     return moment.astimezone(UTC)
 
 
-def _progress() -> "Callable[[Progress], None]":
+@contextmanager
+def _progress() -> "Iterator[Callable[[Progress], None]]":
     """A bar on a terminal, or a line for each slice; always apart from the result."""
     if not sys.stderr.isatty():
-        return _print_line
+        yield _print_line
+        return
     from rich.console import Console  # noqa: PLC0415  as above
     from rich.progress import Progress as Bar  # noqa: PLC0415  as above
 
-    bar = Bar(console=Console(stderr=True), transient=True)
-    task = bar.add_task("reconciling", total=None)
-    bar.start()
+    with Bar(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("reconciling", total=None)
 
-    def show(progress: "Progress") -> None:
-        window = progress.window
-        done = progress.slice.end - window.start
-        bar.update(
-            task,
-            total=window.length.total_seconds(),
-            completed=done.total_seconds(),
-            description=f"{progress.slice.end:%Y-%m-%d %H:%M} · {_counted(progress)}",
-        )
-        if progress.slice.end >= window.end:
-            bar.stop()
+        def show(progress: "Progress") -> None:
+            window, reached = progress.window, progress.slice.end
+            bar.update(
+                task,
+                total=window.length.total_seconds(),
+                completed=(reached - window.start).total_seconds(),
+                description=f"{reached:%Y-%m-%d %H:%M} · {_counted(progress)}",
+            )
 
-    return show
+        yield show
 
 
 def _print_line(progress: "Progress") -> None:

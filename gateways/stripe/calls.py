@@ -76,8 +76,8 @@ async def _send_once(request: Callable[[], Awaitable[object]]) -> Answer:
     except stripe.StripeError as error:
         # The SDK's error quotes the answer's body, so it must not be printed as this one's cause.
         raise CallFailed.from_sdk(error) from None
-    response = answered.last_response if isinstance(answered, stripe.StripeObject) else None
-    if response is None or not isinstance(response.data, dict):
+    response = answered.last_response if isinstance(answered, stripe.StripeObject) else answered
+    if not isinstance(response, stripe.StripeResponse) or not isinstance(response.data, dict):
         raise CallFailed("the answer is no object", status=200)
     return Answer(
         data=response.data,

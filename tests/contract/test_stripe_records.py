@@ -14,10 +14,11 @@ from domain.currencies import Currency
 from domain.money import Money
 from domain.payments.gateway import ChargeReport, OutcomeUnknown, RefundReport, RequestRejected
 from domain.reconciliation.records import BalanceEntryKind, Window
-from gateways.stripe.client import ANSWER_BYTES_MAX
+from gateways.stripe.client import ANSWER_BYTES_MAX, API_VERSION
 from gateways.stripe.disputes import dispute_report
 from tests.contract.stripe_wire import (
     REFUND,
+    SECRET_KEY,
     TRANSACTION,
     Body,
     Reply,
@@ -97,6 +98,9 @@ async def test_pages_follow_each_other() -> None:
     assert await references(wire) == ["pi_3", "pi_2", "pi_1"]
     assert "starting_after" not in wire.form(0)
     assert wire.form(1)["starting_after"] == "pi_2"
+    for request in wire.requests:
+        assert request.headers["Stripe-Version"] == API_VERSION
+        assert request.headers["Authorization"] == f"Bearer {SECRET_KEY}"
 
 
 async def test_the_next_page_is_asked_for_when_it_is_wanted() -> None:

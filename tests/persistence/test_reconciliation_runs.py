@@ -306,6 +306,38 @@ async def test_an_object_that_changes_between_two_lists_is_no_discrepancy(books:
     assert await books.stored() == []
 
 
+async def test_payments_that_change_while_it_runs_raise_no_alarm(books: Books, ada: Actor) -> None:
+    acts = books.acts
+    made = await payments(books, ada, 12)
+    held = [await acts.hold(ada, f"held {number}") for number in range(6)]
+    staff = await acts.add_actor(Role.SUPPORT)
+    acts.clock.advance(timedelta(days=1))
+    over = asyncio.Event()
+
+    async def change() -> None:
+        for paid, authorized in zip(made[:6], held, strict=True):
+            await acts.refund(ada, paid.id, 100, key=f"refund {paid.id}")
+            await acts.capture(staff, authorized.id, 500, key=f"capture {authorized.id}")
+        for paid in made[6:]:
+            await acts.refund(ada, paid.id, key=f"all of {paid.id}")
+            await acts.paid(ada, f"new, beside {paid.id}")
+        over.set()
+
+    async def watch() -> int:
+        looks = 0
+        while not over.is_set():
+            report = await books.reconcile(books.window)
+            assert report.discrepancies == []
+            looks += 1
+        return looks
+
+    _, looks = await asyncio.gather(change(), watch())
+    assert looks > 1
+    # And what came of it all agrees.
+    assert (await books.run()).discrepancies == []
+    assert await books.stored() == []
+
+
 async def test_a_list_that_breaks_off_leaves_a_run_that_goes_on(books: Books, ada: Actor) -> None:
     made = await payments(books, ada, 30)
     lose(books, made[2], made[29])
