@@ -70,6 +70,15 @@ async def test_an_inquiry_moves_no_money_and_lets_it_be_refunded(backend: Backen
     assert (closed.status, closed.movements) == (DisputeStatus.INQUIRY_CLOSED, ())
 
 
+async def test_what_is_disputed_is_not_refunded(backend: Backend) -> None:
+    bank_of(backend)
+    charge, _ = await disputed(backend, backend.methods.disputed)
+    with pytest.raises(RequestRejected) as caught:
+        await give_back(backend, charge, 100)
+    assert caught.value.kind is RejectionKind.WRONG_STATE
+    assert await backend.gateway.list_refunds(charge.reference) == []
+
+
 async def test_an_unknown_dispute_is_rejected(backend: Backend) -> None:
     bank_of(backend)
     with pytest.raises(RequestRejected) as caught:

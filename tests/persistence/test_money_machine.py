@@ -1,9 +1,10 @@
 """Hypothesis plays payers, staff, the processor, the worker and bad luck against each other, and counts the money."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import TypeVar
 from uuid import UUID
@@ -25,17 +26,28 @@ from domain.access import Actor, Role
 from domain.currencies import Currency
 from domain.errors import Refusal, Unavailable
 from domain.ids import AttemptId, TransactionId
+from domain.ledger.verify import verify
 from domain.messaging.webhook_events import EventSubject
 from domain.money import Money
 from domain.payments.answer import Answer
-from domain.payments.gateway import ChargeStatus, OutcomeUnknown, RefundOrder, RefundReportStatus
+from domain.payments.gateway import (
+    ChargeReport,
+    ChargeStatus,
+    OutcomeUnknown,
+    RefundOrder,
+    RefundReportStatus,
+    RequestRejected,
+)
 from domain.payments.resolve_attempt import AttemptResolution
 from domain.payments.transaction import CAPTURED, LEGAL_EDGES, CaptureMethod, TransactionStatus
+from domain.reconciliation.records import Window
 from persistence.engine import open_engine
+from persistence.stored_ledger import SqlStoredLedger
 from tests.persistence.test_orphans import sweep
 from tests.persistence.test_resolve_attempt import resolve
 from tests.support.acts import Acts
 from tests.support.database import empty, make_due, patient_config, rows
+from tests.support.fake_records import FakeRecords
 from tests.support.units import Break
 
 T = TypeVar("T")
@@ -192,14 +204,34 @@ class MoneyMachine(RuleBasedStateMachine):
                 money=Money(amount, Currency.USD),
                 reason=None,
             )
-            self.do(self.acts.gateway.refund_charge(order, key=f"dashboard-{len(self.acts.gateway.calls)}"))
+            # A charge that its bank has taken back is not refunded.
+            with suppress(RequestRejected):
+                self.do(self.acts.gateway.refund_charge(order, key=f"dashboard-{len(self.acts.gateway.calls)}"))
 
-    @rule(number=NUMBERS, about_refund=st.booleans(), times=st.integers(1, 2), luck=LUCKS)
-    def event(self, number: int, about_refund: bool, times: int, luck: tuple[Luck, int, Break]) -> None:
-        references = list(self.acts.gateway.refunds if about_refund else self.acts.gateway.charges)
+    @precondition(lambda self: self.charges_that_are(ChargeStatus.SUCCEEDED))
+    @rule(number=NUMBERS, amount=st.sampled_from([None, 300]))
+    def bank_disputes(self, number: int, amount: int | None) -> None:
+        """Whatever has gone back already: a bank may take more than is left."""
+        references = self.charges_that_are(ChargeStatus.SUCCEEDED)
+        self.acts.gateway.dispute(references[number % len(references)], amount)
+
+    @precondition(lambda self: self.acts.gateway.disputes.all)
+    @rule(number=NUMBERS, won=st.booleans())
+    def bank_decides(self, number: int, won: bool) -> None:
+        """It may overturn a decision, too."""
+        reports = self.acts.gateway.disputes.all
+        self.acts.gateway.disputes.close(reports[number % len(reports)].reference, won=won)
+
+    @rule(
+        number=NUMBERS,
+        subject=st.sampled_from([EventSubject.CHARGE, EventSubject.REFUND, EventSubject.DISPUTE]),
+        times=st.integers(1, 2),
+        luck=LUCKS,
+    )
+    def event(self, number: int, subject: EventSubject, times: int, luck: tuple[Luck, int, Break]) -> None:
+        references = self.references_of(subject)
         if references:
-            subject = EventSubject.REFUND if about_refund else EventSubject.CHARGE
-            with self.with_luck(luck, "look_up_charge", "look_up_refund", "cancel_charge"):
+            with self.with_luck(luck, "look_up_charge", "look_up_refund", "look_up_dispute", "cancel_charge"):
                 self.do(self.acts.tell(subject, references[number % len(references)], times=times))
 
     @rule(hours=st.sampled_from([0, 25]), luck=LUCKS)
@@ -245,6 +277,7 @@ class MoneyMachine(RuleBasedStateMachine):
             self.money_adds_up()
             self.every_change_is_in_the_audit_log()
             self.acknowledged_payments_stay()
+            self.ledger_agrees()
         self.changed = False
 
     def money_adds_up(self) -> None:
@@ -288,6 +321,10 @@ class MoneyMachine(RuleBasedStateMachine):
         taken = {one for one, status, *_ in self.stored if TransactionStatus(str(status)) in CAPTURED}
         assert self.acknowledged <= taken
 
+    def ledger_agrees(self) -> None:
+        """The ledger adds up, and says of every transaction what the tables say."""
+        assert self.do(verify(SqlStoredLedger(self.engine), lambda *_: None)).differences == ()
+
     def teardown(self) -> None:
         """Once nothing goes wrong any more, everything is found out, and our books say what the processor's say."""
         self.payer_tries_again()
@@ -299,6 +336,7 @@ class MoneyMachine(RuleBasedStateMachine):
         self.do(self.acts.recover())
         self.do(self.acts.tell_all(EventSubject.REFUND, list(self.acts.gateway.refunds)))
         self.do(self.acts.tell_all(EventSubject.CHARGE, list(self.acts.gateway.charges)))
+        self.do(self.acts.tell_all(EventSubject.DISPUTE, self.references_of(EventSubject.DISPUTE)))
         self.do(self.acts.recover())
         self.do(self.acts.apply_events())
         self.all_is_well()
@@ -313,6 +351,37 @@ class MoneyMachine(RuleBasedStateMachine):
             if status in {"PENDING", "REQUIRES_ACTION"}:
                 assert charge is not None
                 assert charge.status in {ChargeStatus.PROCESSING, ChargeStatus.REQUIRES_ACTION}
+        # To the cent, whatever went wrong: what the processor holds of a payment is what our ledger says that it holds.
+        held, theirs = self.do(self.held_by_the_ledger()), self.do(self.held_by_the_processor())
+        for transaction_id, *_, recorded in self.stored:
+            # A refund made in the dashboard waits while one of ours holds the money, which only a person can decide.
+            if transaction_id not in left_to_a_person:
+                assert held.get(transaction_id, 0) == theirs.get(str(recorded), 0)
+
+    async def held_by_the_ledger(self) -> dict[object, int]:
+        """By transaction."""
+        query = (
+            "SELECT e.transaction_id, sum(l.amount)::bigint FROM journal_entries e"
+            " JOIN ledger_entries l ON l.entry_id = e.id JOIN ledger_accounts a ON a.id = l.account_id"
+            " WHERE a.kind = 'PROCESSOR_BALANCE' GROUP BY 1"
+        )
+        return {transaction_id: int(str(total)) for transaction_id, total in await rows(self.engine, query)}
+
+    async def held_by_the_processor(self) -> dict[str, int]:
+        """By charge."""
+        always = Window(start=datetime(1, 1, 1, tzinfo=UTC), end=datetime(9999, 1, 1, tzinfo=UTC))
+        held: Counter[str] = Counter()
+        async for entry in FakeRecords(self.acts.gateway).balance_entries(always):
+            assert entry.source is not None
+            charge = entry.source.reference if isinstance(entry.source, ChargeReport) else entry.source.charge_reference
+            held[charge] += entry.net
+        return held
+
+    def references_of(self, subject: EventSubject) -> list[str]:
+        gateway = self.acts.gateway
+        if subject is EventSubject.DISPUTE:
+            return [report.reference for report in gateway.disputes.all]
+        return list(gateway.refunds if subject is EventSubject.REFUND else gateway.charges)
 
     def pick(self, number: int) -> TransactionId:
         return self.transactions[number % len(self.transactions)]

@@ -45,6 +45,11 @@ class FakeDisputes:
     def reports(self) -> dict[str, DisputeReport]:
         return dict(self._reports)
 
+    def bar_refunds_of(self, charge_reference: str) -> bool:
+        """Whether a charge has been taken back, now or once: only an inquiry lets it be refunded."""
+        asking = {DisputeStatus.INQUIRY, DisputeStatus.INQUIRY_CLOSED}
+        return any(report.charge_reference == charge_reference and report.status not in asking for report in self.all)
+
     def open(self, charge: ChargeReport, minor_units: int, *, inquiry: bool) -> DisputeReport:
         """The bank takes money back, or only asks."""
         report = DisputeReport(

@@ -428,6 +428,8 @@ class FakeGateway:
         )
         if charge.captured == 0:
             raise _rejected(RejectionKind.WRONG_STATE, "payment_intent_unexpected_state")
+        if self.disputes.bar_refunds_of(charge.reference):
+            raise _rejected(RejectionKind.WRONG_STATE, "charge_disputed")
         if given == charge.captured:
             raise _rejected(RejectionKind.ALREADY_REFUNDED, "charge_already_refunded")
         if not 0 < order.money.minor_units <= charge.captured - given:
