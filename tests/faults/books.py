@@ -93,6 +93,14 @@ class Bookkeeper:
             by,
         )
 
+    async def left(self) -> Sequence[Row]:
+        """The attempts that wait for a person."""
+        return await self._observer.fetch(
+            "SELECT attempts.* FROM attempts JOIN transactions ON transactions.id = attempts.transaction_id"
+            " WHERE transactions.user_id = ANY($1) AND attempts.state IN ('MANUAL', 'PARKED')",
+            self._users,
+        )
+
     async def is_unfinished(self) -> bool:
         """Whether an attempt or an event is open."""
         return await self._holds(

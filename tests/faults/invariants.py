@@ -65,10 +65,10 @@ async def violations_of(world: World, script: Script) -> list[Violation]:
 
 def _violations(world: World, books: Books, script: Script) -> Iterator[Violation]:
     yield from _one_of_each(world.gateway, books)
-    if not _waits_for_a_person(books):
-        yield from _money(world.gateway, books)
-        yield from _ledger(world.gateway, books)
-    yield from _ends(books, script)
+    yield from _money(world.gateway, books)
+    yield from _ledger(world.gateway, books)
+    if not world.decided_by_a_person:
+        yield from _ends(books, script)
     yield from _audit(books)
     yield from _at_rest(world.gateway, books)
     for ask in world.asks.values():
@@ -78,12 +78,6 @@ def _violations(world: World, books: Books, script: Script) -> Iterator[Violatio
     for event in books.events:
         if event["state"] in {"QUARANTINED", "PARKED"}:
             yield Violation(Invariant.NO_QUARANTINE, f"{event['id']} is {event['state']}: {event['reason']}")
-
-
-def _waits_for_a_person(books: Books) -> bool:
-    """Whether a refund made elsewhere waits because one of ours, which a person has to decide, may have taken its money."""
-    is_manual = any(attempt["state"] == "MANUAL" for attempt in books.attempts)
-    return is_manual and any(event["state"] == "RECEIVED" and "Premature" in event["reason"] for event in books.events)
 
 
 def _one_of_each(gateway: FaultyGateway, books: Books) -> Iterator[Violation]:
@@ -156,7 +150,7 @@ def _net_of(gateway: FaultyGateway, charge_reference: str | None) -> int:
     sources |= {one.reference for one in gateway.refunds.values() if one.charge_reference == charge_reference}
     moved = [
         movement
-        for dispute in gateway.disputes.reports.values()
+        for dispute in gateway.disputes.all
         if dispute.charge_reference == charge_reference
         for movement in dispute.movements
     ]
@@ -180,8 +174,6 @@ def _given_back(gateway: FaultyGateway, charge_reference: str | None) -> int:
 
 
 def _ends(books: Books, script: Script) -> Iterator[Violation]:
-    if any(attempt["state"] == "MANUAL" for attempt in books.attempts):
-        return
     for row in books.transactions:
         if row["status"] not in script.ends:
             yield Violation(Invariant.END, f"the payment is {row['status']}, not {' or '.join(sorted(script.ends))}")
@@ -239,8 +231,6 @@ def _at_rest(gateway: FaultyGateway, books: Books) -> Iterator[Violation]:
         if attempt["state"] == "DONE":
             continue
         refund = refunds.get(attempt["refund_id"])
-        if attempt["state"] == "MANUAL" and refund is not None and _is_unclear(gateway, refund):
-            continue
         if attempt["state"] == "OPEN" and _processor_works_on(gateway, attempt, books, refund):
             continue
         yield Violation(
@@ -248,17 +238,14 @@ def _at_rest(gateway: FaultyGateway, books: Books) -> Iterator[Violation]:
         )
     for refund in refunds.values():
         report = gateway.refunds.get(refund["processor_reference"])
-        is_manual = any(one["refund_id"] == refund["id"] and one["state"] == "MANUAL" for one in books.attempts)
-        if refund["status"] == "PENDING" and not is_manual and not _is_pending(report):
+        if refund["status"] == "PENDING" and not _is_pending(report):
             yield Violation(Invariant.AT_REST, f"the refund is PENDING, at the processor {report and report.status}")
+    for charge in gateway.charges.values():
+        if charge.status is ChargeStatus.UNCONFIRMED:
+            yield Violation(Invariant.AT_REST, f"{charge.reference} lies open at the processor")
     for event in books.events:
-        if event["state"] == "RECEIVED" and not _waits_for_a_person(books):
+        if event["state"] == "RECEIVED":
             yield Violation(Invariant.AT_REST, f"{event['id']} has not been applied: {event['reason']}")
-
-
-def _is_unclear(gateway: FaultyGateway, refund: Row) -> bool:
-    """Whether the processor has no such refund: only then may one be left to a person, a day after it was sent."""
-    return all(report.refund_id != refund["id"] for report in gateway.refunds.values())
 
 
 def _processor_works_on(gateway: FaultyGateway, attempt: Row, books: Books, refund: Row | None) -> bool:
@@ -274,8 +261,7 @@ def _is_pending(report: RefundReport | None) -> bool:
 
 def _answered(ask: Ask, books: Books) -> Iterator[Violation]:
     if not ask.decided:
-        if not any(attempt["state"] == "MANUAL" for attempt in books.attempts):
-            yield Violation(Invariant.ANSWERED, f"{ask.key} never got a definite answer")
+        yield Violation(Invariant.ANSWERED, f"{ask.key} never got a definite answer")
         return
     if ask.answer is None:
         return

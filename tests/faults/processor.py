@@ -3,11 +3,12 @@
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import TypeAlias, TypeVar
 
 from domain.ids import NIL, RefundId
-from domain.messaging.webhook_events import EventSubject
+from domain.messaging.webhook_events import EventSubject, WebhookEvent
 from domain.money import Money
 from domain.payments.gateway import (
     ChargeOrder,
@@ -23,6 +24,7 @@ from domain.payments.gateway import (
 from domain.payments.transaction import Failure, NextAction
 from tests.faults.process import come_to
 from tests.faults.timeline import PointKind, Timeline
+from tests.support.clock import FakeClock
 from tests.support.fake_gateway import Call, _Charge, _Script
 from tests.support.units import GatewayOutsideUnits
 
@@ -64,6 +66,18 @@ class Event:
     id: str
     subject: EventSubject
     reference: str
+    at: datetime
+
+    def as_received(self) -> WebhookEvent:
+        return WebhookEvent(
+            id=self.id,
+            type=f"{self.subject.value.lower()}.updated",
+            subject=self.subject,
+            reference=self.reference,
+            live=False,
+            created_at=self.at,
+            body=self.id.encode(),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +92,8 @@ class FaultyGateway(GatewayOutsideUnits):
     """The processor of one run. `fault` strikes at the call with the number `at`; `told` is called when there are new events."""
 
     def __init__(self, *, name: str, timeline: Timeline, fault: Fault | None, at: int) -> None:
-        super().__init__(name=name)
+        self.clock = FakeClock()
+        super().__init__(name=name, now=self.clock.now)
         self.events: list[Event] = []
         self.keyed: list[bool] = []
         self.challenged: set[str] = set()
@@ -96,6 +111,10 @@ class FaultyGateway(GatewayOutsideUnits):
         self._errors: set[str] = set()
         self._in_flight: dict[str, _InFlight] = {}
         self._struck: Fault | None = None
+
+    @property
+    def disputes_by_reference(self) -> dict[str, DisputeReport]:
+        return {dispute.reference: dispute for dispute in self.disputes.all}
 
     def recover(self) -> None:
         """What was in the air arrives, and nothing goes wrong any more."""
@@ -198,6 +217,13 @@ class FaultyGateway(GatewayOutsideUnits):
             call, lambda: self._confirm(self._charges[self._create(order).reference], return_url)
         )
 
+    async def events_listed(self) -> list[WebhookEvent]:
+        """The processor's own list, the newest first. A sweep asks for it; how it is cut into times is not tried here."""
+        script = await self._arrive(Call("list_events", {}))
+        listed = [event.as_received() for event in reversed(self.events)]
+        await self._leave(script)
+        return listed
+
     # What the processor tells of.
 
     def _check_refund(self, charge: ChargeReport, order: RefundOrder) -> None:
@@ -239,13 +265,9 @@ class FaultyGateway(GatewayOutsideUnits):
         return report
 
     def _tell(self, subject: EventSubject, reference: str) -> None:
-        event = Event(f"evt_{self._name}_{len(self.events) + 1}", subject, reference)
+        event = Event(f"evt_{self._name}_{len(self.events) + 1}", subject, reference, self.clock.now())
         self.events.append(event)
-        reports: dict[str, ChargeReport | RefundReport | DisputeReport] = {
-            **self.charges,
-            **self.refunds,
-            **self.disputes.reports,
-        }
+        reports: dict[str, Report] = {**self.charges, **self.refunds, **self.disputes_by_reference}
         self.snapshots[event.id] = reports[reference]
 
 

@@ -168,10 +168,19 @@ async def dispute_lost(world: World) -> None:
 
 
 async def dispute_and_refund(world: World) -> None:
-    """Money is refunded and taken back by the bank at the same time: both are booked."""
+    """We do not know of the dispute yet; the processor does, and refuses the refund."""
     if transaction_id := await _pay(world):
         world.payer_disputes()
         await world.ask("refund", _refund(world, "refund", transaction_id, 300).act)
+        world.bank_decides(won=False)
+
+
+async def refund_and_dispute(world: World) -> None:
+    """What was refunded is taken back by the bank as well: both are booked."""
+    if transaction_id := await _pay(world):
+        await world.ask("refund", _refund(world, "refund", transaction_id, 300).act)
+        world.payer_disputes()
+        await world.look_around()
         world.bank_decides(won=False)
 
 
@@ -202,5 +211,6 @@ SCRIPTS: Mapping[str, Script] = {
     "dispute-won": Script(dispute_won, frozenset({_S.COMPLETED, _S.PARTIALLY_REFUNDED})),
     "dispute-lost": Script(dispute_lost, frozenset({_S.COMPLETED})),
     "dispute-and-refund": Script(dispute_and_refund, frozenset({_S.COMPLETED, _S.PARTIALLY_REFUNDED})),
+    "refund-and-dispute": Script(refund_and_dispute, frozenset({_S.PARTIALLY_REFUNDED})),
     "capture-and-refund": Script(capture_and_refund, frozenset({_S.PARTIALLY_REFUNDED})),
 }

@@ -1,8 +1,8 @@
 """One run: a client who asks until answered, processes that die, a worker that recovers, and a processor that fails."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
@@ -11,9 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from domain.access import Actor, Role
 from domain.errors import ErrorCode, Refusal, Unavailable
 from domain.messaging.receive_webhook import ReceiveWebhook
+from domain.messaging.sweep_events import SweepEvents
 from domain.messaging.webhook_events import WebhookEvent
 from domain.payments.answer import Answer
-from domain.payments.gateway import ChargeStatus, RefundReportStatus
+from domain.payments.gateway import ChargeStatus, OutcomeUnknown, RefundReportStatus
+from domain.payments.orphans import OrphanSweep
+from domain.payments.resolve_attempt import AttemptResolution, NewResolution, ResolveAttempt
+from domain.sweeps import Sweep, SweepRun
 from persistence.unit_of_work import SqlUnitsOfWork
 from tests.faults.books import Bookkeeper, Observer
 from tests.faults.cases import Case, Hooks, Rival
@@ -22,10 +26,11 @@ from tests.faults.processor import Event, FaultyGateway
 from tests.faults.timeline import PointKind, Timeline
 from tests.support.acts import Acts
 from tests.support.clock import SequentialIds
+from tests.support.fake_records import FakeRecords
 from tests.support.records import actor, user
 from tests.support.units import GatewayOutsideUnits, WatchedUnits
 
-Act: TypeAlias = Callable[[Acts], Awaitable[Answer]]
+Act: TypeAlias = Callable[["FaultyActs"], Awaitable[Answer]]
 
 _NOT_YET = frozenset({ErrorCode.PROCESSOR_UNAVAILABLE, ErrorCode.IDEMPOTENCY_IN_PROGRESS})
 _HOUR = timedelta(hours=1)
@@ -36,6 +41,36 @@ _WORKERS_MAX = 4
 _LOOK_SECONDS = 0.02
 # In the round with this number a day passes, and the processor's keys with it.
 _ROUND_OF_THE_DAY = 3
+
+
+@dataclass(slots=True)
+class _Trusting:
+    """Takes a body for the event that it names."""
+
+    events: dict[str, Event]
+
+    def verify(self, body: bytes, signatures: Sequence[str], *, now: datetime) -> WebhookEvent:
+        return self.events[body.decode()].as_received()
+
+
+class _Silent:
+    """Rings for nobody: a run says when its worker looks."""
+
+    def ring(self) -> None:
+        pass
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """The processor's list of events as the port EventSource."""
+
+    processor: FaultyGateway
+
+    async def events(
+        self, since: datetime, until: datetime | None, *, undelivered: bool
+    ) -> AsyncGenerator[WebhookEvent, None]:
+        for event in await self.processor.events_listed():
+            yield event
 
 
 @dataclass(slots=True)
@@ -57,6 +92,27 @@ class FaultyActs(Acts):
     """The acts as every process has them, over units of work that can be killed and a processor that fails."""
 
     processor: FaultyGateway
+    resolve_attempt: ResolveAttempt = field(init=False)
+    sweep_events: SweepEvents = field(init=False)
+    sweep_orphans: OrphanSweep = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Named, because a dataclass with slots is another class than the one in which `super` stands.
+        Acts.__post_init__(self)
+        self.resolve_attempt = ResolveAttempt(
+            units=self.units,
+            gateway=self.gateway,
+            runner=self.runner,
+            outcomes=self.outcomes,
+            clock=self.clock,
+            ids=self.ids,
+        )
+        self.sweep_events = SweepEvents(
+            units=self.units, source=_Listed(self.processor), clock=self.clock, bell=_Silent(), interval=_HOUR
+        )
+        self.sweep_orphans = OrphanSweep(
+            units=self.units, gateway=self.gateway, records=FakeRecords(self.gateway), outcomes=self.outcomes
+        )
 
     def _open_units(self) -> WatchedUnits:
         return ProcessUnits(SqlUnitsOfWork(self.engine))
@@ -70,33 +126,7 @@ Assembly: TypeAlias = Callable[[AsyncEngine, FaultyGateway, SequentialIds], Faul
 
 def as_it_is(engine: AsyncEngine, processor: FaultyGateway, ids: SequentialIds) -> FaultyActs:
     """Florin as it is; broken variants put something else together (tests/faults/broken)."""
-    return FaultyActs(engine=engine, processor=processor, ids=ids)
-
-
-@dataclass(slots=True)
-class _Trusting:
-    """Takes a body for the event that it names."""
-
-    events: dict[str, Event]
-
-    def verify(self, body: bytes, signatures: Sequence[str], *, now: datetime) -> WebhookEvent:
-        event = self.events[body.decode()]
-        return WebhookEvent(
-            id=event.id,
-            type=f"{event.subject.value.lower()}.updated",
-            subject=event.subject,
-            reference=event.reference,
-            live=False,
-            created_at=now,
-            body=body,
-        )
-
-
-class _Silent:
-    """Rings for nobody: a run says when its worker looks."""
-
-    def ring(self) -> None:
-        pass
+    return FaultyActs(engine=engine, processor=processor, ids=ids, clock=processor.clock)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -110,8 +140,10 @@ class World:
     books: Bookkeeper
     payer: Actor
     staff: Actor
+    admin: Actor
     asks: dict[str, Ask] = field(default_factory=dict)
     unexpected: list[str] = field(default_factory=list)
+    decided_by_a_person: bool = False
     other: Ask | None = None
     _verifier: _Trusting = field(default_factory=lambda: _Trusting({}))
     _receive: ReceiveWebhook = field(init=False)
@@ -238,7 +270,7 @@ class World:
             self.gateway.dispute(reference, minor_units)
 
     def bank_decides(self, *, won: bool) -> None:
-        for reference in self.gateway.disputes.reports:
+        for reference in self.gateway.disputes_by_reference:
             self.timeline.note(f"the dispute is {'won' if won else 'lost'}")
             self.gateway.decide(reference, won=won)
 
@@ -327,17 +359,59 @@ class World:
 
     async def finish(self) -> None:
         """Let everything come to rest: nothing goes wrong any more, and time passes."""
+        if self.case.hooks in {Hooks.LATE, Hooks.LOST}:
+            await self._settle_down()
+        if self.case.hooks is Hooks.LATE:
+            await self._a_day_passes()
+        if self.case.hooks is Hooks.LOST:
+            await self._sweep(self.acts.sweep_events, back=_HOUR)
+            self._sent = len(self.gateway.events)
+        await self.deliver(backwards=self.case.hooks is Hooks.REVERSED)
+        await self._settle_down()
+        await self._let_somebody_decide()
         for ask in list(self.asks.values()):
             if not ask.decided:
                 await self._pursue(ask)
-        if self.case.hooks in {Hooks.LATE, Hooks.LOST}:
-            await self._settle_down()
+        if self.charges_that_are(ChargeStatus.UNCONFIRMED):
             await self._a_day_passes()
-        await self.deliver(backwards=self.case.hooks is Hooks.REVERSED)
-        await self._settle_down()
+            await self._sweep(self.acts.sweep_orphans, back=7 * _DAY_OVER)
         await self.deliver()
         await self._settle_down()
         self.timeline.close()
+
+    async def _sweep(self, sweep: Sweep, *, back: timedelta) -> None:
+        """Run a sweep to its end, as the worker does that has run it last so long ago."""
+        for number in range(_WORKERS_MAX):
+            if number == _WORKERS_MAX - 1:
+                await self._a_day_passes()
+            now = self.acts.clock.now()
+            run = SweepRun(name=sweep.name, runs=1, started_at=now, mark=now - back)
+            try:
+                await self._start("sweeper").run(_to_its_end(sweep, run))
+            except (Killed, Unavailable, OutcomeUnknown):
+                self.timeline.note(f"the sweep {sweep.name} broke off")
+            else:
+                return
+
+    async def _let_somebody_decide(self) -> None:
+        """What was left to a person is decided by one, who looks at the processor's own pages."""
+        for attempt in await self.books.left():
+            self.decided_by_a_person = True
+            if attempt["kind"] != "REFUND" or attempt["state"] != "MANUAL":
+                self._find(f"the attempt to {attempt['kind']} is {attempt['state']}: {attempt['reason']}")
+            made = [one.reference for one in self.gateway.refunds.values() if one.refund_id == attempt["refund_id"]]
+            wanted = NewResolution(
+                idempotency_key=f"resolve-{attempt['id']}",
+                attempt_id=attempt["id"],
+                resolution=AttemptResolution.MARK_REFUNDED if made else AttemptResolution.MARK_NOT_REFUNDED,
+                reason="I have looked.",
+                processor_reference=made[0] if made else None,
+            )
+            await self.ask(wanted.idempotency_key, self._resolution(wanted))
+        await self._settle_down()
+
+    def _resolution(self, wanted: NewResolution) -> Act:
+        return lambda acts: acts.resolve_attempt(self.admin, wanted)
 
     async def _settle_down(self) -> None:
         for number in range(_ROUNDS_MAX):
@@ -386,6 +460,11 @@ class World:
         self.unexpected.append(text)
 
 
+async def _to_its_end(sweep: Sweep, run: SweepRun) -> None:
+    while (result := await sweep(run)).more:
+        run = replace(run, mark=result.mark)
+
+
 def _told(answer: Answer) -> str:
     what = answer.refund or answer.transaction
     codes = ", ".join(refusal.code for refusal in answer.refusals)
@@ -408,12 +487,12 @@ async def open_world(
     name = f"{run:x}"
     gateway = FaultyGateway(name=name, timeline=timeline, fault=fault, at=at)
     ids = SequentialIds(after=run << 16)
-    people = [user(ids.new()), user(ids.new(), role=Role.SUPPORT)]
+    people = [user(ids.new()), user(ids.new(), role=Role.SUPPORT), user(ids.new(), role=Role.ADMIN)]
     await observer.execute_many(
         "INSERT INTO users (id, email, name, role, created_at) VALUES ($1, $2, $3, $4, $5)",
         [(one.id, one.email, one.name, one.role.value, one.created_at) for one in people],
     )
-    payer, staff = map(actor, people)
+    payer, staff, admin = map(actor, people)
     return World(
         case=case,
         timeline=timeline,
@@ -422,4 +501,5 @@ async def open_world(
         books=Bookkeeper(observer, [one.id for one in people]),
         payer=payer,
         staff=staff,
+        admin=admin,
     )

@@ -41,10 +41,6 @@ class FakeDisputes:
     def get(self, reference: str) -> DisputeReport | None:
         return self._reports.get(reference)
 
-    @property
-    def reports(self) -> dict[str, DisputeReport]:
-        return dict(self._reports)
-
     def bar_refunds_of(self, charge_reference: str) -> bool:
         """Whether a charge has been taken back, now or once: only an inquiry lets it be refunded."""
         asking = {DisputeStatus.INQUIRY, DisputeStatus.INQUIRY_CLOSED}
