@@ -73,4 +73,9 @@ def _gauges(work: OpenWork | None) -> CollectorRegistry:
         "How long the oldest webhook event has waited to be applied.",
         work.oldest_waiting_event_seconds,
     )
+    gauge(
+        "florin_discrepancies_open",
+        "Discrepancies between the processor and us that wait for a person.",
+        work.discrepancies_open,
+    )
     return registry

@@ -9,7 +9,7 @@ from domain.messaging.webhook_events import EventState
 from domain.payments.open_work import OpenWork
 from persistence.attention import OPEN, OPEN_NEEDING_ATTENTION
 from persistence.engine import autocommitting
-from persistence.tables import attempts, webhook_events
+from persistence.tables import attempts, discrepancies, webhook_events
 
 _WAITING: ColumnElement[bool] = literal_column("webhook_events.state = 'RECEIVED'")
 _NOT_DONE_WITH = (EventState.RECEIVED, EventState.QUARANTINED, EventState.PARKED)
@@ -36,6 +36,7 @@ _COLUMNS: tuple[Label[Any], ...] = (
     _age(attempts.c.first_sent_at, OPEN).label("oldest_attempt"),
     *(_count(webhook_events, webhook_events.c.state == state.value).label(state.value) for state in _NOT_DONE_WITH),
     _age(webhook_events.c.received_at, _WAITING).label("oldest_event"),
+    _count(discrepancies, discrepancies.c.resolved_at.is_(None)).label("discrepancies"),
 )
 
 
@@ -56,4 +57,5 @@ class SqlOpenWorkReader:
             oldest_open_attempt_seconds=float(row["oldest_attempt"]),
             webhook_events={state: row[state.value] for state in _NOT_DONE_WITH},
             oldest_waiting_event_seconds=float(row["oldest_event"]),
+            discrepancies_open=row["discrepancies"],
         )

@@ -21,6 +21,7 @@ class OpenWork:
     oldest_open_attempt_seconds: float
     webhook_events: Mapping[EventState, int]
     oldest_waiting_event_seconds: float
+    discrepancies_open: int
 
 
 class OpenWorkReader(Protocol):

@@ -11,7 +11,7 @@ from domain.reconciliation.records import Window
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """How much was compared: what the processor lists, and our own transactions.
+    """How much was compared: what the processor lists, and our own transactions. What shows in two slices counts in both.
 
     `foreign` are the charges among them that somebody else has made on the same account.
     """

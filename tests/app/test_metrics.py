@@ -17,6 +17,7 @@ from tests.api.test_statement_counts import counted
 from tests.support.acts import Acts
 from tests.support.captured_logs import captured_logs
 from tests.support.database import rows
+from tests.support.reconciliation import Books
 
 
 def figures(page: str) -> dict[str, float]:
@@ -46,6 +47,7 @@ async def test_an_empty_database_has_nothing_open(engine: AsyncEngine) -> None:
         "florin_webhook_events{QUARANTINED}",
         "florin_webhook_events{PARKED}",
         "florin_oldest_waiting_webhook_event_seconds",
+        "florin_discrepancies_open",
     ):
         assert found[name] == 0
 
@@ -77,6 +79,18 @@ async def test_what_waits_is_counted_by_what_it_waits_for(acts: Acts, engine: As
     assert found["florin_webhook_events{RECEIVED}"] == 2
     assert found["florin_webhook_events{PARKED}"] == 1
     assert 120 <= found["florin_oldest_waiting_webhook_event_seconds"] < 3600
+
+
+async def test_discrepancies_count_for_as_long_as_they_are_open(books: Books, engine: AsyncEngine) -> None:
+    payer = await books.acts.add_actor()
+    paid = await books.paid(payer)
+    assert paid.processor_reference is not None
+    books.acts.gateway.falsify(paid.processor_reference, captured=990)
+    await books.run()
+    assert (await scrape(Metrics(), engine))["florin_discrepancies_open"] == 1
+    books.acts.gateway.falsify(paid.processor_reference, captured=1000)
+    await books.run()
+    assert (await scrape(Metrics(), engine))["florin_discrepancies_open"] == 0
 
 
 async def test_calls_and_requests_are_counted(engine: AsyncEngine) -> None:
