@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from app.audit_commands import audit_app
-from app.commands import CommandFailed, all_settings, migration_settings
+from app.commands import CommandFailed, all_settings, migration_settings, processor_settings
 from app.ledger_commands import ledger_app
 from app.reconcile_commands import reconcile
 from app.sandbox_commands import sandbox_app
@@ -175,7 +175,7 @@ def add_user(
             raise CommandFailed(str(error)) from error
         return encode(IdKind.USER, user.id)
 
-    print(_with_parts(all_settings(), add))
+    print(_with_parts(processor_settings(), add))
 
 
 def _with_parts(settings: "Settings", use: "Callable[[Parts], Coroutine[object, object, T]]") -> T:

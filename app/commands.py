@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from app.settings import DatabaseSettings, MigrationSettings, Settings
+    from app.settings import DatabaseSettings, MigrationSettings, ProcessorSettings, Settings
 
-S = TypeVar("S", bound="DatabaseSettings")
+S = TypeVar("S", bound="DatabaseSettings | Settings")
 
 
 class CommandFailed(Exception):
@@ -17,43 +17,45 @@ class CommandFailed(Exception):
         self.exit_code = exit_code
 
 
-def all_settings(*, log_level: str | None = None) -> "Settings":
-    """The settings of a command that needs all of them, and its log as they say, or at another level.
+# Each of these configures the log too, as the settings say, and raises CommandFailed. The library behind settings is slow to
+# load, and most commands do without.
 
-    Raises CommandFailed.
-    """
-    from app.log_lines import configure_logging  # noqa: PLC0415  slow to load, and most commands do without
-    from app.settings import InvalidSettings, load_settings  # noqa: PLC0415  as above
 
-    try:
-        settings = load_settings()
-    except InvalidSettings as error:
-        raise CommandFailed(str(error)) from error
-    configure_logging(settings.log_format, log_level or settings.log_level)
-    return settings
+def all_settings() -> "Settings":
+    """The settings of a command that needs all of them."""
+    from app.settings import load_settings  # noqa: PLC0415  see above
+
+    return _loaded(load_settings, lambda settings: settings.log_level)
+
+
+def processor_settings(*, log_level: str | None = None) -> "ProcessorSettings":
+    """The settings of a command that needs no secret of a server's; its log may be at another level."""
+    from app.settings import load_processor_settings  # noqa: PLC0415  see above
+
+    return _loaded(load_processor_settings, lambda settings: log_level or settings.log_level)
 
 
 def database_settings() -> "DatabaseSettings":
-    """The settings of a command that touches the database alone, and its log as they say. Raises CommandFailed."""
-    from app.settings import load_database_settings  # noqa: PLC0415  slow to load, and most commands do without
+    """The settings of a command that touches the database alone."""
+    from app.settings import load_database_settings  # noqa: PLC0415  see above
 
-    return _loaded(load_database_settings)
+    return _loaded(load_database_settings, lambda _: "INFO")
 
 
 def migration_settings() -> "MigrationSettings":
-    """The same for `florin migrate`."""
-    from app.settings import load_migration_settings  # noqa: PLC0415  as above
+    """The settings of `florin migrate`."""
+    from app.settings import load_migration_settings  # noqa: PLC0415  see above
 
-    return _loaded(load_migration_settings)
+    return _loaded(load_migration_settings, lambda _: "INFO")
 
 
-def _loaded(load: Callable[[], S]) -> S:
-    from app.log_lines import configure_logging  # noqa: PLC0415  as above
-    from app.settings import InvalidSettings  # noqa: PLC0415  as above
+def _loaded(load: Callable[[], S], log_level: Callable[[S], str]) -> S:
+    from app.log_lines import configure_logging  # noqa: PLC0415  see above
+    from app.settings import InvalidSettings  # noqa: PLC0415  see above
 
     try:
         settings = load()
     except InvalidSettings as error:
         raise CommandFailed(str(error)) from error
-    configure_logging(settings.log_format, "INFO")
+    configure_logging(settings.log_format, log_level(settings))
     return settings

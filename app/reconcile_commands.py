@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.commands import CommandFailed, all_settings
+from app.commands import CommandFailed, processor_settings
 
 # As in app/cli.py.
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def reconcile(
     window = _window(start, end)
     # A line of the log for each page would drown the progress.
     try:
-        settings = all_settings(log_level="WARNING")
+        settings = processor_settings(log_level="WARNING")
     except CommandFailed as error:
         raise CommandFailed(str(error), exit_code=UNFINISHED) from error
 

@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Self, TypeVar
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
@@ -194,6 +194,13 @@ class Settings(BaseSettings):
         return "_live_" in self.stripe_secret_key.get_secret_value()
 
 
+class ProcessorSettings(Settings):
+    """The settings of commands that ask the processor and serve nobody: they verify no webhook and sign no token."""
+
+    stripe_webhook_secret: Annotated[tuple[SecretStr, ...], NoDecode] = Field(default=(), description="Not needed.")
+    auth_signing_key: SecretStr = Field(default=SecretStr(""), description="Not needed.")
+
+
 class DatabaseSettings(BaseSettings):
     """The part of the settings that commands need which only touch the database."""
 
@@ -227,6 +234,8 @@ class MigrationSettings(DatabaseSettings):
         return ApplicationRole(name=own.username, password=own.password)
 
 
+AnySettings = TypeVar("AnySettings", bound=Settings)
+
 SETTINGS: Mapping[str, FieldInfo] = {
     **Settings.model_fields,
     "migration_database_url": MigrationSettings.model_fields["migration_database_url"],
@@ -236,14 +245,7 @@ SETTINGS: Mapping[str, FieldInfo] = {
 
 def load_settings() -> Settings:
     """The settings in the environment. Raises InvalidSettings, which never repeats a value: it may be a secret."""
-    try:
-        settings = Settings()
-    except ValidationError as error:
-        raise InvalidSettings(_explain(error)) from None
-    try:
-        settings.stripe()
-    except ValueError as error:
-        raise InvalidSettings(f"STRIPE_SECRET_KEY or STRIPE_API_BASE is not valid: {error}") from None
+    settings = _load(Settings)
     try:
         settings.graphiql()
     except ValueError as error:
@@ -253,6 +255,11 @@ def load_settings() -> Settings:
     except ValueError as error:
         raise InvalidSettings(f"AUTH_SIGNING_KEY is not valid: {error}") from None
     return settings
+
+
+def load_processor_settings() -> ProcessorSettings:
+    """The settings without the secrets that only a server needs. Raises InvalidSettings."""
+    return _load(ProcessorSettings)
 
 
 def load_database_settings() -> DatabaseSettings:
@@ -269,6 +276,18 @@ def load_migration_settings() -> MigrationSettings:
         return MigrationSettings()
     except ValidationError as error:
         raise InvalidSettings(_explain(error)) from None
+
+
+def _load(kind: type[AnySettings]) -> AnySettings:
+    try:
+        settings = kind()
+    except ValidationError as error:
+        raise InvalidSettings(_explain(error)) from None
+    try:
+        settings.stripe()
+    except ValueError as error:
+        raise InvalidSettings(f"STRIPE_SECRET_KEY or STRIPE_API_BASE is not valid: {error}") from None
+    return settings
 
 
 def _explain(error: ValidationError) -> str:

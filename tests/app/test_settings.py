@@ -14,6 +14,7 @@ from app.settings import (
     LogFormat,
     load_database_settings,
     load_migration_settings,
+    load_processor_settings,
     load_settings,
     passed_on,
 )
@@ -123,6 +124,16 @@ def test_a_live_key_is_only_sent_over_https(environment: pytest.MonkeyPatch) -> 
     assert load_settings().live is True
     environment.setenv("STRIPE_API_BASE", "http://127.0.0.1:12111")
     assert "STRIPE_API_BASE" in _complaint()
+
+
+def test_a_command_that_serves_nobody_needs_no_secret_of_a_servers(environment: pytest.MonkeyPatch) -> None:
+    environment.delenv("AUTH_SIGNING_KEY")
+    environment.delenv("STRIPE_WEBHOOK_SECRET")
+    assert load_processor_settings().live is False
+    environment.setenv("STRIPE_API_BASE", "nowhere")
+    with pytest.raises(InvalidSettings, match="STRIPE_API_BASE"):
+        load_processor_settings()
+    assert "AUTH_SIGNING_KEY is not set" in _complaint()
 
 
 def test_two_webhook_secrets_while_one_is_rotated(environment: pytest.MonkeyPatch) -> None:
