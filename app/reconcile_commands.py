@@ -65,8 +65,8 @@ def reconcile(
     async def go(show: "Callable[[Progress], None]") -> "RunReport | DryReport":
         async with open_parts(settings) as parts, open_reconcile(parts) as run:
             if dry_run:
-                return await run.dry_run(window, on_slice=show)
-            return await run(window, restart=restart, on_slice=show)
+                return await run.dry_run(window, on_slice=show, on_wait=_print_wait)
+            return await run(window, restart=restart, on_slice=show, on_wait=_print_wait)
 
     try:
         with _progress() as show:
@@ -92,16 +92,12 @@ def _window(start: str, end: str) -> "Window":
 
 
 def _moment(option: str, text: str) -> datetime:
-    """A date, which begins at midnight UTC, or a moment with its offset. Raises typer.BadParameter."""
+    """A date, which begins at midnight, or a moment; UTC where no offset says otherwise. Raises typer.BadParameter."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise typer.BadParameter(f"{option} {text} is neither a date nor a moment.") from None
-    if len(text) == len("2026-11-17"):
-        return moment.replace(tzinfo=UTC)
-    if moment.tzinfo is None:
-        raise typer.BadParameter(f"{option} {text} has no offset: end it with Z for UTC.")
-    return moment.astimezone(UTC)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 @contextmanager
@@ -130,6 +126,17 @@ def _progress() -> "Iterator[Callable[[Progress], None]]":
 
 def _print_line(progress: "Progress") -> None:
     print(f"until {_told(progress.slice.end)}: {_counted(progress)}", file=sys.stderr, flush=True)
+
+
+def _print_wait(number: int) -> None:
+    from domain.reconciliation.discrepancies import SETTLING_TIME  # noqa: PLC0415  as above
+
+    minutes = SETTLING_TIME.total_seconds() / 60
+    print(
+        f"{number} that do not agree may still be under way; they are looked at again in {minutes:g} minutes",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 def _counted(progress: "Progress") -> str:
@@ -163,7 +170,6 @@ def _document(
     return {
         "from": _told(window.start),
         "to": _told(window.end),
-        "until": _told(report.until),
         "dryRun": dry_run,
         "counts": asdict(report.counts),
         "open": sum(each.settled is None for each in found),
@@ -190,13 +196,11 @@ def _print_table(window: "Window", report: "RunReport | DryReport", found: Seque
 
     counts = report.counts
     print(
-        f"{_told(window.start)} until {_told(report.until)}: {counts.charges} charges, {counts.refunds} refunds,"
+        f"{_told(window.start)} until {_told(window.end)}: {counts.charges} charges, {counts.refunds} refunds,"
         f" {counts.disputes} disputes, {counts.balance_entries} balance entries; {counts.transactions} transactions."
     )
     if counts.foreign:
         print(f"{counts.foreign} charges of the account are none of Florin's.")
-    if report.until < window.end:
-        print(f"What is younger than {_told(report.until)} may still be under way, and was not compared.")
     if found:
         table = Table("kind", "reference", "processor", "ours", "resolved", "what")
         for each in found:

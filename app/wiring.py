@@ -1,5 +1,6 @@
 """Puts everything together: the one place that names the concrete classes behind the ports."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -232,6 +233,7 @@ def reconcile_over(parts: Parts, records: ProcessorRecords) -> Reconcile:
         cure=Cure(units=parts.units, gateway=parts.gateway, runner=parts.runner, outcomes=parts.outcomes),
         clock=parts.clock,
         ids=parts.ids,
+        pause=lambda time: asyncio.sleep(time.total_seconds()),
     )
 
 

@@ -44,10 +44,9 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunReport:
-    """How a run ended. `until` is the end of what was compared: what is younger may still be under way."""
+    """How a run ended."""
 
     run_id: ReconciliationRunId
-    until: datetime
     counts: Counts
     discrepancies: list[Discrepancy]
     resumed_at: datetime | None
@@ -57,7 +56,6 @@ class RunReport:
 class DryReport:
     """What a run would have found."""
 
-    until: datetime
     counts: Counts
     differences: list[Difference]
 
@@ -82,6 +80,7 @@ class Reconcile:
         cure: Cure,
         clock: Clock,
         ids: IdSource,
+        pause: Callable[[timedelta], Awaitable[None]],
     ) -> None:
         self._units = units
         self._slices = slices
@@ -89,12 +88,19 @@ class Reconcile:
         self._cure = cure
         self._clock = clock
         self._ids = ids
+        self._pause = pause
 
     async def __call__(
-        self, window: Window, *, restart: bool = False, on_slice: Callable[[Progress], None] = lambda _: None
+        self,
+        window: Window,
+        *,
+        restart: bool = False,
+        on_slice: Callable[[Progress], None] = lambda _: None,
+        on_wait: Callable[[int], None] = lambda _: None,
     ) -> RunReport:
         """Reconcile a window, from where the last run of the same window stopped unless told to `restart`.
 
+        What does not agree and is under way is looked at again SETTLING_TIME later: `on_wait` hears of how much there is.
         `on_slice` hears of each slice. What a killed run had recorded, it had recorded; its last slice is done again.
         Raises OutcomeUnknown, RequestRejected and domain.errors.Unavailable; the run can be taken up again then. Raises
         RunAbandoned where another process has restarted it.
@@ -105,34 +111,61 @@ class Reconcile:
             new_id = ReconciliationRunId(self._ids.new())
             run = await uow.reconciliation_runs.open(new_id, window, self._clock.now())
         resumed_at = run.cursor if run.id != new_id else None
-        tally = Tally()
+        tally, under_way, young = Tally(), dict[Subject, None](), Counts()
 
-        async def settle(part: Window, found: Slice) -> datetime:
-            nonlocal run
+        async def settle(found: Slice) -> None:
             for subject in found.suspects:
                 await self.settle(subject, tally, run_id=run.id)
+            under_way.update(dict.fromkeys(found.under_way))
+
+        def tell(part: Window) -> None:
+            counts = run.counts + young
+            on_slice(Progress(window=window, slice=part, counts=counts, found=tally.found, cured=tally.cured))
+
+        async def advance(part: Window, found: Slice) -> datetime:
+            nonlocal run
+            await settle(found)
             async with self._units.autocommit() as uow:
                 run = await uow.reconciliation_runs.advance(run, part.end, found.counts, self._clock.now())
             if run.state is RunState.ABANDONED:
                 raise RunAbandoned("Another process has begun a run of this window anew.")
-            on_slice(Progress(window=window, slice=part, counts=run.counts, found=tally.found, cured=tally.cured))
+            tell(part)
             return run.cursor
 
-        end = max(run.cursor, min(window.end, self.settled_until()))
-        until = await self.walk(run.cursor, end, settle)
+        async def stay(part: Window, found: Slice) -> datetime:
+            nonlocal young
+            await settle(found)
+            young += found.counts
+            tell(part)
+            return part.end
+
+        # What is younger may still change: a run that was killed compares that again.
+        settled = max(run.cursor, min(window.end, self.settled_until()))
+        await self.walk(run.cursor, settled, advance)
+        await self.walk(settled, window.end, stay)
+        if under_way:
+            on_wait(len(under_way))
+            await self._pause(SETTLING_TIME)
+            for subject in under_way:
+                await self.settle(subject, tally, run_id=run.id)
         if run.state is RunState.RUNNING:
             await self.look_again(run.started_at, OPEN_MAX, tally)
             async with self._units.autocommit() as uow:
                 await uow.reconciliation_runs.finish(run, self._clock.now())
         async with self._units.autocommit() as uow:
             discrepancies = await uow.discrepancies.found_by(run.id)
-        return RunReport(
-            run_id=run.id, until=until, counts=run.counts, discrepancies=discrepancies, resumed_at=resumed_at
-        )
+        return RunReport(run_id=run.id, counts=run.counts + young, discrepancies=discrepancies, resumed_at=resumed_at)
 
-    async def dry_run(self, window: Window, *, on_slice: Callable[[Progress], None] = lambda _: None) -> DryReport:
-        """What does not agree in a window; nothing is recorded, and nothing cured. Raises as a run does."""
+    async def dry_run(
+        self,
+        window: Window,
+        *,
+        on_slice: Callable[[Progress], None] = lambda _: None,
+        on_wait: Callable[[int], None] = lambda _: None,
+    ) -> DryReport:
+        """What does not agree in a window; nothing is recorded, and nothing cured. Waits and raises as a run does."""
         differences: list[Difference] = []
+        under_way = dict[Subject, None]()
         counts = Counts()
 
         async def collect(part: Window, found: Slice) -> datetime:
@@ -140,13 +173,20 @@ class Reconcile:
             for subject in found.suspects:
                 _, examined = await self._look(subject)
                 differences.extend(examined.differences)
+            under_way.update(dict.fromkeys(found.under_way))
             counts += found.counts
             on_slice(Progress(window=window, slice=part, counts=counts, found=len(differences), cured=0))
             return part.end
 
-        until = await self.walk(window.start, max(window.start, min(window.end, self.settled_until())), collect)
+        await self.walk(window.start, window.end, collect)
+        if under_way:
+            on_wait(len(under_way))
+            await self._pause(SETTLING_TIME)
+            for subject in under_way:
+                _, examined = await self._look(subject)
+                differences.extend(examined.differences)
         unique = {(each.kind, each.subject): each for each in differences}
-        return DryReport(until=until, counts=counts, differences=list(unique.values()))
+        return DryReport(counts=counts, differences=list(unique.values()))
 
     async def walk(
         self,
@@ -206,7 +246,7 @@ class Reconcile:
             await self.settle(subject, tally)
 
     def settled_until(self) -> datetime:
-        """Until when a window may be compared, to the second: what is younger may be under way."""
+        """Until when a sweep compares, to the second: what is younger may be under way."""
         return self._settled_before().replace(microsecond=0)
 
     async def _look(self, subject: Subject) -> tuple[datetime, Examined]:

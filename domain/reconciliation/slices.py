@@ -24,10 +24,14 @@ class TooMuch(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """What a slice holds: how much was compared, and what the suspicions are about."""
+    """What a slice holds: how much was compared, and what the suspicions are about.
+
+    `under_way` are those of which nothing can be said yet, because our side changed a moment ago or is about to.
+    """
 
     counts: Counts
     suspects: list[Subject]
+    under_way: list[Subject]
 
 
 class Slices:
@@ -42,8 +46,12 @@ class Slices:
         """Compare a slice. Raises TooMuch, OutcomeUnknown, RequestRejected and domain.errors.Unavailable."""
         theirs, balance_entries = await self._read_theirs(window, objects_max)
         ours = await read_ours(self._own, theirs, Wanted(made_in=window), settled_before=settled_before)
-        found = differences(theirs, ours, account_is_ours_alone=self._account_is_ours_alone)
-        suspects = [*(each.subject for each in found if not each.under_way), *_unseen(theirs, ours, window)]
+        suspects: list[Subject] = []
+        under_way: list[Subject] = []
+        for each in differences(theirs, ours, account_is_ours_alone=self._account_is_ours_alone):
+            (under_way if each.under_way else suspects).append(each.subject)
+        for subject, is_under_way in _unseen(theirs, ours, window):
+            (under_way if is_under_way else suspects).append(subject)
         for transaction in ours.transactions.all:
             suspects += (each.subject for each in comparison.of_ledger(transaction))
         unlabelled = (charge for charge in theirs.charges.values() if charge.transaction_id is None)
@@ -55,7 +63,7 @@ class Slices:
             transactions=len(ours.transactions.all),
             foreign=sum(ours.transactions.find(charge.reference) is None for charge in unlabelled),
         )
-        return Slice(counts, list(dict.fromkeys(suspects)))
+        return Slice(counts, list(dict.fromkeys(suspects)), list(dict.fromkeys(under_way)))
 
     async def _read_theirs(self, window: Window, objects_max: int | None) -> tuple[Theirs, int]:
         """The processor's side of a slice, and how many balance entries told of it."""
@@ -79,22 +87,22 @@ class Slices:
         return theirs, len(entries)
 
 
-def _unseen(theirs: Theirs, ours: Ours, window: Window) -> Iterable[Subject]:
-    """What we have of the window and the processor did not list, where it cannot know nothing of it."""
+def _unseen(theirs: Theirs, ours: Ours, window: Window) -> Iterable[tuple[Subject, bool]]:
+    """What we have of the window and the processor did not list, though it must know it; and whether it is under way."""
     for transaction in ours.transactions.all:
         record = transaction.record
-        if transaction.under_way or record.status not in comparison.HOLDS_MONEY or not window.holds(record.created_at):
+        if record.status not in comparison.HOLDS_MONEY or not window.holds(record.created_at):
             continue
         if record.processor_reference not in theirs.charges:
-            yield Subject(SubjectKind.CHARGE, record.processor_reference or encode(IdKind.TRANSACTION, record.id))
+            reference = record.processor_reference or encode(IdKind.TRANSACTION, record.id)
+            yield Subject(SubjectKind.CHARGE, reference), transaction.under_way
     for refund in ours.refunds.all:
         given = refund.record
-        if refund.under_way or given.status is not RefundStatus.COMPLETED or not window.holds(given.created_at):
+        if given.status is not RefundStatus.COMPLETED or not window.holds(given.created_at):
             continue
         if given.processor_reference not in theirs.refunds:
-            yield Subject(SubjectKind.REFUND, given.processor_reference or encode(IdKind.REFUND, given.id))
+            reference = given.processor_reference or encode(IdKind.REFUND, given.id)
+            yield Subject(SubjectKind.REFUND, reference), refund.under_way
     for dispute in ours.disputes.all:
-        if dispute.under_way or not window.holds(dispute.record.created_at):
-            continue
-        if dispute.record.processor_reference not in theirs.disputes:
-            yield Subject(SubjectKind.DISPUTE, dispute.record.processor_reference)
+        if window.holds(dispute.record.created_at) and dispute.record.processor_reference not in theirs.disputes:
+            yield Subject(SubjectKind.DISPUTE, dispute.record.processor_reference), dispute.under_way

@@ -27,6 +27,7 @@ class Books:
 
     acts: Acts
     account_is_ours_alone: bool = False
+    pauses: list[timedelta] = field(default_factory=list)
     records: ProcessorRecords = field(init=False)
     reconcile: Reconcile = field(init=False)
 
@@ -44,7 +45,12 @@ class Books:
             cure=Cure(units=acts.units, gateway=acts.gateway, runner=acts.runner, outcomes=acts.outcomes),
             clock=acts.clock,
             ids=acts.ids,
+            pause=self._pause,
         )
+
+    async def _pause(self, time: timedelta) -> None:
+        self.pauses.append(time)
+        self.acts.clock.advance(time)
 
     @property
     def window(self) -> Window:
