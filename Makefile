@@ -17,9 +17,10 @@ WORKERS ?= $(shell n=$(CORES); echo $$(( n < 4 ? 2 * n : 8 )))
 FIGURES := .faults
 CASES_MIN := 10000
 THINNER ?= 1
-# The soak: how long programs are killed, and how often each must have been.
+# The soak: how long programs are killed, how often each must have been, and how many seconds apart.
 MINUTES ?= 2
 KILLS ?= 2
+PAUSE ?= 2 5
 
 BIN := .venv/bin
 
@@ -54,7 +55,7 @@ endif
 
 .PHONY: soak
 soak: setup  ## kill its programs under load for MINUTES=2, and check what became of the money
-	$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) --kills-min $(KILLS)
+	$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) --kills-min $(KILLS) --pause $(PAUSE)
 
 .PHONY: reconcile-proof
 reconcile-proof: setup  ## reconcile a week of 10,000 payments with 50 planted differences, and find exactly those

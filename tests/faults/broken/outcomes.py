@@ -6,6 +6,7 @@ from dataclasses import replace
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from domain.audit import Origin
+from domain.ledger import postings
 from domain.messaging.apply_webhooks import Applied, ApplyWebhooks, _Findings
 from domain.messaging.webhook_events import EventState, WebhookEvent
 from domain.payments.attempt import Attempt, AttemptKind
@@ -75,6 +76,8 @@ class StaleReportsApplied(Outcomes):
             failure=report.failure if status is TransactionStatus.FAILED else None,
             next_action=report.next_action,
         )
+        entries = postings.of_charge(transaction, changed, report.reference, report.settled)
+        await self._books.post(uow, transaction, entries)
         saved = await self._books.save(uow, transaction, changed, origin, failure=changed.failure)
         if saved.status not in {TransactionStatus.PENDING, TransactionStatus.REQUIRES_ACTION}:
             await uow.attempts.finish_all(saved.id, frozenset(AttemptKind) - {AttemptKind.REFUND})

@@ -21,20 +21,20 @@ from tests.support.commands import florin
 from tests.support.development import Development, data_folder, development
 
 PROGRAMS = ("postgres", "serve", "worker", "sandbox")
-# Fewer than `florin dev` takes for a program that cannot be helped.
-_PAUSE_SECONDS = (2.0, 5.0)
 _PROGRESS_SECONDS = 10.0
 _REST_SECONDS_MAX = 300.0
 _SHOWN_MAX = 20
 
 
-async def _kill(running: Development, kills: Counter[str], *, seconds: float, seed: int) -> None:
-    """Kill the programs in turn, each round in another order, at random moments."""
+async def _kill(
+    running: Development, kills: Counter[str], *, seconds: float, pause: tuple[float, float], seed: int
+) -> None:
+    """Kill the programs in turn, each round in another order, at random moments, so many seconds apart."""
     chance = random.Random(seed)  # noqa: S311  moments need not be unguessable
     until = time.monotonic() + seconds
     while True:
         for name in chance.sample(PROGRAMS, len(PROGRAMS)):
-            await asyncio.sleep(chance.uniform(*_PAUSE_SECONDS))
+            await asyncio.sleep(chance.uniform(*pause))
             if time.monotonic() > until:
                 return
             try:
@@ -74,7 +74,7 @@ async def _soak(running: Development, arguments: argparse.Namespace) -> int:
     progress = asyncio.create_task(_show_progress(shop, kills, started))
     async with shop:
         shopping = asyncio.create_task(shop.serve(arguments.shoppers))
-        await _kill(running, kills, seconds=arguments.minutes * 60, seed=arguments.seed)
+        await _kill(running, kills, seconds=arguments.minutes * 60, pause=tuple(arguments.pause), seed=arguments.seed)
         shop.closing.set()
         await asyncio.wait_for(shopping, _REST_SECONDS_MAX)
     progress.cancel()
@@ -141,6 +141,15 @@ def main() -> int:
     """Run it; 1 where something was lost, doubled, pending or not what it should be, or too little was killed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=2.0, help="how long programs are killed")
+    parser.add_argument(
+        "--pause",
+        type=float,
+        nargs=2,
+        # Fewer kills than `florin dev` takes for a program that cannot be helped.
+        default=(2.0, 5.0),
+        metavar=("MIN", "MAX"),
+        help="seconds between two kills",
+    )
     parser.add_argument("--shoppers", type=int, default=6, help="how many pay at the same time")
     parser.add_argument("--kills-min", type=int, default=2, help="how often each program must have been killed")
     parser.add_argument("--seed", type=int, default=1, help="where chance begins")
