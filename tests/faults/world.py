@@ -381,7 +381,8 @@ class World:
 
     async def _sweep(self, sweep: Sweep, *, back: timedelta) -> None:
         """Run a sweep to its end, as the worker does that has run it last so long ago."""
-        for number in range(_WORKERS_MAX):
+        # Once the processor can be reached again it may still be killed, and the next one as well.
+        for number in range(_WORKERS_MAX + 2):
             if number == _WORKERS_MAX - 1:
                 await self._a_day_passes()
             now = self.acts.clock.now()
@@ -392,6 +393,7 @@ class World:
                 self.timeline.note(f"the sweep {sweep.name} broke off")
             else:
                 return
+        self._find(f"the sweep {sweep.name} never came to its end")
 
     async def _let_somebody_decide(self) -> None:
         """What was left to a person is decided by one, who looks at the processor's own pages."""

@@ -174,6 +174,9 @@ async def test_a_second_charge_for_one_payment_is_for_a_person(acts: Acts) -> No
     acts.gateway.forget_keys()
     call = acts.gateway.calls_of("create_charge")[0]
     await acts.gateway.create_charge(**call.arguments)  # type: ignore[arg-type]  # the arguments of the same call
+    # Unconfirmed it moves no money, and a sweep cancels it.
+    assert await acts.tell(CHARGE, "ch_fake_2") == [IGNORED]
+    await acts.gateway.confirm_charge("ch_fake_2", return_url=None, key="somebody's")
     assert await acts.tell(CHARGE, "ch_fake_2") == [QUARANTINED]
     assert await acts.now(paid.id) == paid
 

@@ -114,6 +114,7 @@ async def test_one_that_cannot_be_canceled_does_not_keep_the_others(acts: Acts, 
     await paid_with_an_orphan(acts)
     other = acts.gateway.add_foreign_charge("ch_fake_1")
     acts.gateway.falsify(other, transaction_id=acts.gateway.charges["ch_fake_1"].transaction_id)
+    acts.gateway.made_at[other] = acts.gateway.made_at["ch_fake_1"]
     acts.gateway.fail_next("cancel_charge", error)
     assert await sweep(acts) == {"canceled": 1, "not_canceled": 1}
 

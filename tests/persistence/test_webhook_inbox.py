@@ -226,6 +226,7 @@ async def test_a_row_says_which_transaction_it_is_about_however_it_ended(acts: A
     acts.gateway.forget_keys()
     call = acts.gateway.calls_of("create_charge")[0]
     await acts.gateway.create_charge(**call.arguments)  # type: ignore[arg-type]  # the arguments of the same call
+    await acts.gateway.confirm_charge("ch_fake_2", return_url=None, key="somebody's")
     assert await acts.tell(CHARGE, "ch_fake_2") == [QUARANTINED]
     paid = await acts.paid(await acts.add_actor(), "key-2")
     assert await acts.tell(CHARGE, paid.processor_reference) == [APPLIED]
