@@ -80,8 +80,8 @@ async def test_what_was_written_is_found_intact(engine: AsyncEngine, written: li
     assert verdict.breaches == []
     assert verdict.entries == len(written)
     assert len(verdict.heads) == 16
-    # Units of work one after the other go to one chain after the other.
-    assert all(head.length >= 2 for head in verdict.heads)
+    # Units of work are spread over the chains; how evenly, depends on what else the server does meanwhile.
+    assert sum(head.length > 0 for head in verdict.heads) > 1
 
 
 async def test_the_order_in_the_chain_is_that_of_the_unit_of_work(engine: AsyncEngine, units: SqlUnitsOfWork) -> None:
