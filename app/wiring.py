@@ -33,6 +33,7 @@ from domain.payments.gateway import PaymentGateway
 from domain.payments.orphans import OrphanSweep
 from domain.payments.outcomes import Outcomes
 from domain.payments.recovery import Recovery
+from domain.payments.refresh import Refresh
 from domain.payments.refund_payment import RefundPayment
 from domain.payments.resolve_attempt import ResolveAttempt
 from domain.payments.runner import AttemptRunner
@@ -84,6 +85,7 @@ class Parts:
     ids: IdSource
     outcomes: Outcomes
     runner: AttemptRunner
+    refresh: Refresh
     webhooks: ApplyWebhooks
     bell: RingByNotify
     metrics: Metrics
@@ -117,6 +119,7 @@ def assemble(
     units = SqlUnitsOfWork(engine)
     outcomes = Outcomes(clock, ids, alerts=LoggedAlerts(), live=settings.live)
     runner = AttemptRunner(units, gateway, outcomes, clock)
+    refresh = Refresh(units=units, gateway=gateway, runner=runner, outcomes=outcomes)
     return Parts(
         settings=settings,
         engine=engine,
@@ -127,17 +130,10 @@ def assemble(
         ids=ids,
         outcomes=outcomes,
         runner=runner,
+        refresh=refresh,
         bell=RingByNotify(engine),
         metrics=metrics or Metrics(),
-        webhooks=ApplyWebhooks(
-            units=units,
-            gateway=gateway,
-            own=gateway,
-            runner=runner,
-            outcomes=outcomes,
-            clock=clock,
-            live=settings.live,
-        ),
+        webhooks=ApplyWebhooks(units=units, refresh=refresh, own=gateway, clock=clock, live=settings.live),
     )
 
 
@@ -230,7 +226,7 @@ def reconcile_over(parts: Parts, records: ProcessorRecords) -> Reconcile:
         units=parts.units,
         slices=Slices(records, own, account_is_ours_alone=alone),
         examination=Examination(parts.gateway, own, account_is_ours_alone=alone),
-        cure=Cure(units=parts.units, gateway=parts.gateway, runner=parts.runner, outcomes=parts.outcomes),
+        cure=Cure(parts.refresh),
         clock=parts.clock,
         ids=parts.ids,
         pause=lambda time: asyncio.sleep(time.total_seconds()),

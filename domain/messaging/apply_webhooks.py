@@ -9,16 +9,14 @@ from dataclasses import dataclass, replace
 
 from domain.audit import Origin
 from domain.errors import Unavailable
-from domain.ids import TransactionId
 from domain.leases import kept
 from domain.messaging.event_source import OwnAccount
 from domain.messaging.webhook_events import EventState, EventSubject, WebhookEvent
 from domain.payments.attempt import pause_before_recheck
 from domain.payments.books import Contradiction, Premature, StrayObject, UnknownObject
-from domain.payments.gateway import ChargeReport, OutcomeUnknown, PaymentGateway, RequestRejected
-from domain.payments.outcomes import Outcomes
-from domain.payments.runner import AttemptRunner
-from domain.payments.transaction import CAPTURED, UNDECIDED, Transaction
+from domain.payments.gateway import OutcomeUnknown, RequestRejected
+from domain.payments.refresh import Findings, Refresh
+from domain.payments.transaction import Transaction
 from domain.ports import Clock, StaleVersion, UnitOfWork, UnitsOfWork
 
 FAILURES_MAX = 5
@@ -38,13 +36,6 @@ class _Misaddressed(Exception):
     """The event is of another mode or account than this service."""
 
 
-@dataclass(slots=True)
-class _Findings:
-    """What was learned on the way, for the events' rows; it holds however the application ends."""
-
-    transaction_id: TransactionId | None = None
-
-
 class ApplyWebhooks:
     """The worker's act on webhook events."""
 
@@ -52,18 +43,18 @@ class ApplyWebhooks:
         self,
         *,
         units: UnitsOfWork,
-        gateway: PaymentGateway,
+        refresh: Refresh,
         own: OwnAccount,
-        runner: AttemptRunner,
-        outcomes: Outcomes,
         clock: Clock,
         live: bool,
     ) -> None:
         self._units = units
-        self._gateway = gateway
+        self._refresh_of = {
+            EventSubject.CHARGE: refresh.charge,
+            EventSubject.REFUND: refresh.refund,
+            EventSubject.DISPUTE: refresh.dispute,
+        }
         self._own = own
-        self._runner = runner
-        self._outcomes = outcomes
         self._clock = clock
         self._live = live
 
@@ -92,7 +83,7 @@ class ApplyWebhooks:
             await uow.webhook_events.renew(events)
 
     async def _apply_or_park(self, events: Sequence[WebhookEvent]) -> Applied:
-        findings = _Findings()
+        findings = Findings()
         failures = max(event.failures for event in events)
         if failures > FAILURES_MAX:
             # Whoever applied it died each time before it could say a word.
@@ -111,7 +102,7 @@ class ApplyWebhooks:
                 ended = await self._settle(events, EventState.PARKED, reason, findings)
             return replace(ended, error=error)
 
-    async def _conclude(self, events: Sequence[WebhookEvent], findings: _Findings) -> Applied:
+    async def _conclude(self, events: Sequence[WebhookEvent], findings: Findings) -> Applied:
         """Apply the events, or say why they are not to be applied, or not yet."""
         try:
             try:
@@ -126,28 +117,19 @@ class ApplyWebhooks:
         except UnknownObject as error:
             return await self._settle(events, EventState.IGNORED, str(error), findings)
 
-    async def _apply(self, events: Sequence[WebhookEvent], findings: _Findings) -> Applied:
+    async def _apply(self, events: Sequence[WebhookEvent], findings: Findings) -> Applied:
         event = events[0]
         await self._check_address(event)
-        if event.subject is EventSubject.OTHER or event.reference is None:
+        refresh = self._refresh_of.get(event.subject)
+        if refresh is None or event.reference is None:
             raise UnknownObject("The event is about nothing that Florin keeps.")
-        if event.subject is EventSubject.REFUND:
-            refund = await self._gateway.look_up_refund(event.reference)
-            await self._catch_up(refund.charge_reference, findings)
-            async with self._units.begin() as uow:
-                _, transaction = await self._outcomes.apply_refund(uow, refund, Origin.WEBHOOK)
-                await self._record_applied(uow, events, transaction)
-        elif event.subject is EventSubject.DISPUTE:
-            dispute = await self._gateway.look_up_dispute(event.reference)
-            await self._catch_up(dispute.charge_reference, findings)
-            async with self._units.begin() as uow:
-                _, transaction = await self._outcomes.apply_dispute(uow, dispute, Origin.WEBHOOK)
-                await self._record_applied(uow, events, transaction)
-        else:
-            charge = await self._look_up_charge(event.reference, findings)
-            async with self._units.begin() as uow:
-                transaction = await self._outcomes.apply_charge(uow, charge, Origin.WEBHOOK)
-                await self._record_applied(uow, events, transaction)
+
+        async def record(uow: UnitOfWork, transaction: Transaction) -> None:
+            await uow.webhook_events.settle(
+                events, EventState.APPLIED, None, transaction_id=transaction.id, at=self._clock.now()
+            )
+
+        await refresh(event.reference, Origin.WEBHOOK, record=record, findings=findings)
         return Applied(EventState.APPLIED)
 
     async def _check_address(self, event: WebhookEvent) -> None:
@@ -158,44 +140,8 @@ class ApplyWebhooks:
         if event.account is not None and event.account != (own := await self._own.account()):
             raise _Misaddressed(f"The event is of the account {event.account}, our key of {own}.")
 
-    async def _catch_up(self, charge_reference: str, findings: _Findings) -> None:
-        """A charge that was refunded or disputed was captured. Where we have not heard of that yet, hear it first."""
-        known = await self._known(charge_reference, findings)
-        if known is not None and known.status in CAPTURED:
-            return
-        try:
-            charge = await self._look_up_charge(charge_reference, findings)
-        except RequestRejected:
-            if known is None:
-                # A charge of another kind than ours: the object is somebody else's, as applying it will find.
-                return
-            raise
-        async with self._units.begin() as uow:
-            await self._outcomes.apply_charge(uow, charge, Origin.WEBHOOK)
-
-    async def _look_up_charge(self, reference: str, findings: _Findings) -> ChargeReport:
-        # Only a charge whose id we have recorded can have been confirmed, so that an unknown one needs no fence.
-        known = await self._known(reference, findings)
-        report = await self._runner.look_up_charge(reference, undecided=known is not None and known.status in UNDECIDED)
-        if known is None and report.transaction_id is not None:
-            async with self._units.autocommit() as uow:
-                named = await uow.transactions.get(report.transaction_id)
-            findings.transaction_id = None if named is None else named.id
-        return report
-
-    async def _known(self, charge_reference: str, findings: _Findings) -> Transaction | None:
-        async with self._units.autocommit() as uow:
-            known = await uow.transactions.get_by_reference(charge_reference)
-        findings.transaction_id = None if known is None else known.id
-        return known
-
-    async def _record_applied(self, uow: UnitOfWork, events: Sequence[WebhookEvent], transaction: Transaction) -> None:
-        await uow.webhook_events.settle(
-            events, EventState.APPLIED, None, transaction_id=transaction.id, at=self._clock.now()
-        )
-
     async def _settle(
-        self, events: Sequence[WebhookEvent], state: EventState, reason: str, findings: _Findings
+        self, events: Sequence[WebhookEvent], state: EventState, reason: str, findings: Findings
     ) -> Applied:
         async with self._units.autocommit() as uow:
             await uow.webhook_events.settle(

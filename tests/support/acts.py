@@ -20,6 +20,7 @@ from domain.payments.authorized import AuthorizedPayments, NewCapture, NewVoid
 from domain.payments.create_payment import CreatePayment, NewPayment
 from domain.payments.outcomes import Outcomes
 from domain.payments.recovery import Recovery
+from domain.payments.refresh import Refresh
 from domain.payments.refund_payment import NewRefund, RefundPayment
 from domain.payments.runner import AttemptRunner
 from domain.payments.transaction import CaptureMethod, Transaction
@@ -59,6 +60,7 @@ class Acts:
     gateway: GatewayOutsideUnits = field(init=False)
     outcomes: Outcomes = field(init=False)
     runner: AttemptRunner = field(init=False)
+    refresh: Refresh = field(init=False)
     create_payment: CreatePayment = field(init=False)
     refund_payment: RefundPayment = field(init=False)
     authorized: AuthorizedPayments = field(init=False)
@@ -80,15 +82,8 @@ class Acts:
         )
         self.authorized = AuthorizedPayments(units=units, runner=runner, clock=clock, ids=ids)
         self.recovery = Recovery(units=units, runner=runner)
-        self.webhooks = ApplyWebhooks(
-            units=units,
-            gateway=gateway,
-            own=gateway,
-            runner=runner,
-            outcomes=outcomes,
-            clock=clock,
-            live=self.live,
-        )
+        self.refresh = Refresh(units=units, gateway=gateway, runner=runner, outcomes=outcomes)
+        self.webhooks = ApplyWebhooks(units=units, refresh=self.refresh, own=gateway, clock=clock, live=self.live)
 
     def _open_units(self) -> WatchedUnits:
         return WatchedUnits(SqlUnitsOfWork(self.engine))

@@ -42,7 +42,7 @@ class Books:
             units=acts.units,
             slices=Slices(self.records, own, account_is_ours_alone=self.account_is_ours_alone),
             examination=Examination(acts.gateway, own, account_is_ours_alone=self.account_is_ours_alone),
-            cure=Cure(units=acts.units, gateway=acts.gateway, runner=acts.runner, outcomes=acts.outcomes),
+            cure=Cure(acts.refresh),
             clock=acts.clock,
             ids=acts.ids,
             pause=self._pause,

@@ -11,6 +11,7 @@ from domain.messaging.apply_webhooks import ApplyWebhooks
 from domain.payments.gateway import ChargeReport
 from domain.payments.outcomes import Outcomes
 from domain.payments.recovery import Recovery
+from domain.payments.refresh import Refresh
 from domain.payments.runner import AttemptRunner
 from persistence.engine import open_engine
 from persistence.unit_of_work import SqlUnitsOfWork
@@ -45,16 +46,9 @@ async def main(url: str) -> None:
     units = SqlUnitsOfWork(engine)
     outcomes = Outcomes(clock, TimeOrderedIds(), alerts=LoggedAlerts(), live=False)
     runner = AttemptRunner(units, gateway, outcomes, clock)
+    refresh = Refresh(units=units, gateway=gateway, runner=runner, outcomes=outcomes)
     worker = Worker(
-        webhooks=ApplyWebhooks(
-            units=units,
-            gateway=gateway,
-            own=gateway,
-            runner=runner,
-            outcomes=outcomes,
-            clock=clock,
-            live=False,
-        ),
+        webhooks=ApplyWebhooks(units=units, refresh=refresh, own=gateway, clock=clock, live=False),
         recovery=Recovery(units=units, runner=runner, deaths_max=DEATHS_MAX),
         sweeper=Sweeper(units, []),
         wakeups=Silence(),

@@ -7,11 +7,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from domain.audit import Origin
 from domain.ledger import postings
-from domain.messaging.apply_webhooks import Applied, ApplyWebhooks, _Findings
+from domain.messaging.apply_webhooks import Applied, ApplyWebhooks
 from domain.messaging.webhook_events import EventState, WebhookEvent
 from domain.payments.attempt import Attempt, AttemptKind
 from domain.payments.gateway import ChargeReport, ChargeStatus, OutcomeUnknown, RefundReport
 from domain.payments.outcomes import _STATUS_OF_REPORT, Outcomes
+from domain.payments.refresh import Findings
 from domain.payments.runner import AttemptRunner
 from domain.payments.transaction import Failure, Transaction, TransactionStatus
 from domain.ports import UnitOfWork
@@ -88,33 +89,29 @@ class _Payloads(ApplyWebhooks):
     """Applies what stood in the event when it was made, instead of asking what is true now."""
 
     snapshots: Mapping[str, Report]
+    outcomes: Outcomes
 
-    async def _apply(self, events: Sequence[WebhookEvent], findings: _Findings) -> Applied:
+    async def _apply(self, events: Sequence[WebhookEvent], findings: Findings) -> Applied:
         for event in events:
             report = self.snapshots[event.id]
             async with self._units.begin() as uow:
                 if isinstance(report, RefundReport):
-                    _, transaction = await self._outcomes.apply_refund(uow, report, Origin.WEBHOOK)
+                    _, transaction = await self.outcomes.apply_refund(uow, report, Origin.WEBHOOK)
                 else:
                     assert isinstance(report, ChargeReport)
-                    transaction = await self._outcomes.apply_charge(uow, report, Origin.WEBHOOK)
-                await self._record_applied(uow, [event], transaction)
+                    transaction = await self.outcomes.apply_charge(uow, report, Origin.WEBHOOK)
+                await uow.webhook_events.settle(
+                    [event], EventState.APPLIED, None, transaction_id=transaction.id, at=self._clock.now()
+                )
         return Applied(EventState.APPLIED)
 
 
 def payloads_trusted(engine: AsyncEngine, processor: FaultyGateway, ids: SequentialIds) -> FaultyActs:
     """Florin that believes what stands in events, in the order in which they come."""
     acts = as_it_is(engine, processor, ids)
-    outcomes = StaleReportsApplied(acts.clock, ids, alerts=acts.alerts, live=acts.live)
-    runner = AttemptRunner(acts.units, processor, acts.outcomes, acts.clock)
     acts.webhooks = webhooks = _Payloads(
-        units=acts.units,
-        gateway=processor,
-        own=processor,
-        runner=runner,
-        outcomes=outcomes,
-        clock=acts.clock,
-        live=acts.live,
+        units=acts.units, refresh=acts.refresh, own=processor, clock=acts.clock, live=acts.live
     )
     webhooks.snapshots = processor.snapshots
+    webhooks.outcomes = StaleReportsApplied(acts.clock, ids, alerts=acts.alerts, live=acts.live)
     return acts
