@@ -57,3 +57,8 @@ def decode_as(kind: IdKind, text: str) -> UUID | None:
     """The value of an id of this kind, or None for any other text."""
     decoded = decode(text)
     return decoded[1] if decoded is not None and decoded[0] is kind else None
+
+
+def decode_or_nil(kind: IdKind, text: str) -> UUID:
+    """The value of an id of this kind; for any other text the nil UUID, so that what is looked for is found nowhere."""
+    return decode_as(kind, text) or NIL

@@ -113,14 +113,12 @@ class DiscrepancyFilter:
     first_seen_to: datetime | None = strawberry.field(default=None, description="First seen before this moment.")
 
     def to_filter(self) -> Filter:
-        transaction_id = None
-        if self.transaction_id is not None:
-            # An id that is none of ours has no discrepancies; the nil UUID (RFC 9562) has none either.
-            transaction_id = TransactionId(ids.decode_as(IdKind.TRANSACTION, self.transaction_id) or ids.NIL)
         return Filter(
             kinds=None if self.kind is None else frozenset(self.kind),
             resolved=self.resolved,
-            transaction_id=transaction_id,
+            transaction_id=None
+            if self.transaction_id is None
+            else TransactionId(ids.decode_or_nil(IdKind.TRANSACTION, self.transaction_id)),
             first_seen_from=self.first_seen_from,
             first_seen_to=self.first_seen_to,
         )

@@ -212,13 +212,13 @@ class LedgerAccountFilter:
         return AccountConditions(
             kinds=None if self.kind is None else frozenset(self.kind),
             currencies=None if self.currency is None else frozenset(self.currency),
-            user_id=None if self.user_id is None else UserId(ids.decode_as(IdKind.USER, self.user_id) or ids.NIL),
+            user_id=None if self.user_id is None else UserId(ids.decode_or_nil(IdKind.USER, self.user_id)),
         )
 
 
 @strawberry.input(description="Which journal entries a list holds; all conditions must hold.")
 class JournalEntryFilter:
-    """The domain's filter as it comes in. An id that is none of ours is nobody's, and finds nothing."""
+    """The domain's filter as it comes in."""
 
     transaction_id: strawberry.ID | None = strawberry.field(default=None, description="Of this transaction.")
     account_id: strawberry.ID | None = strawberry.field(default=None, description="With a line of this account.")
@@ -233,10 +233,8 @@ def _conditions(where: JournalEntryFilter | None, as_of: datetime | None) -> Jou
     return JournalConditions(
         transaction_id=None
         if transaction is None
-        else TransactionId(ids.decode_as(IdKind.TRANSACTION, transaction) or ids.NIL),
-        account_id=None
-        if account is None
-        else LedgerAccountId(ids.decode_as(IdKind.LEDGER_ACCOUNT, account) or ids.NIL),
+        else TransactionId(ids.decode_or_nil(IdKind.TRANSACTION, transaction)),
+        account_id=None if account is None else LedgerAccountId(ids.decode_or_nil(IdKind.LEDGER_ACCOUNT, account)),
         posted_from=where.from_,
         posted_to=where.to,
         as_of=as_of,

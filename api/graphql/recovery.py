@@ -143,15 +143,13 @@ class AttemptFilter:
     transaction_id: strawberry.ID | None = strawberry.field(default=None, description="Of this transaction.")
 
     def to_filter(self) -> Filter:
-        transaction_id = None
-        if self.transaction_id is not None:
-            # An id that is none of ours is no transaction's; the nil UUID (RFC 9562) is none's either.
-            transaction_id = TransactionId(ids.decode_as(IdKind.TRANSACTION, self.transaction_id) or ids.NIL)
         return Filter(
             needs_attention=self.needs_attention,
             states=None if self.state is None else frozenset(self.state),
             kinds=None if self.kind is None else frozenset(self.kind),
-            transaction_id=transaction_id,
+            transaction_id=None
+            if self.transaction_id is None
+            else TransactionId(ids.decode_or_nil(IdKind.TRANSACTION, self.transaction_id)),
         )
 
 

@@ -260,10 +260,6 @@ class TransactionFilter:
 
     def to_filter(self) -> Filter:
         """Raises BadInput for a text that cannot be searched for."""
-        user_id = None
-        if self.user_id is not None:
-            # An id that is none of ours belongs to nobody; the nil UUID (RFC 9562) is nobody's too.
-            user_id = UserId(ids.decode_as(IdKind.USER, self.user_id) or ids.NIL)
         if self.text is not None:
             try:
                 check_text(self.text, path=("filter", "text"), length_max=SEARCH_TEXT_LENGTH_MAX)
@@ -272,7 +268,7 @@ class TransactionFilter:
         return Filter(
             statuses=None if self.status is None else frozenset(self.status),
             currencies=None if self.currency is None else frozenset(self.currency),
-            user_id=user_id,
+            user_id=None if self.user_id is None else UserId(ids.decode_or_nil(IdKind.USER, self.user_id)),
             created_from=self.created_from,
             created_to=self.created_to,
             amount_min=self.min_amount,

@@ -11,7 +11,7 @@ from uuid import UUID
 import structlog
 
 from domain.currencies import Currency
-from domain.ids import NIL, IdKind, RefundId, TransactionId, decode_as
+from domain.ids import IdKind, RefundId, TransactionId, decode_or_nil
 from domain.money import Money
 from domain.payments.gateway import ChargeReport, ChargeStatus, RefundReport, RefundReportStatus
 from domain.payments.refund import RefundReason
@@ -139,7 +139,7 @@ def _captured(intent: Json, status: ChargeStatus) -> int:
 def _labelled(source: Json, kind: IdKind, label: str) -> UUID | None:
     """The id of ours in an object's metadata; None where it has none, and nobody's id where the label says something else."""
     metadata = maybe_mapping(source, "metadata") or {}
-    return (decode_as(kind, maybe_text(metadata, label) or "") or NIL) if label in metadata else None
+    return decode_or_nil(kind, maybe_text(metadata, label) or "") if label in metadata else None
 
 
 def transaction_id_of(labelled: Json) -> TransactionId | None:

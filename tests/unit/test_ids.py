@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.ids import IdKind, decode, decode_as, encode
+from domain.ids import NIL, IdKind, decode, decode_as, decode_or_nil, encode
 
 VALUE = UUID("01939d2e-0000-7000-8000-000000000001")
 
@@ -18,6 +18,7 @@ def test_an_id_survives_the_way_out_and_back(kind: IdKind, value: UUID) -> None:
 @given(st.sampled_from(IdKind), st.sampled_from(IdKind), st.uuids())
 def test_an_id_of_another_kind_is_none(kind: IdKind, other: IdKind, value: UUID) -> None:
     assert (decode_as(other, encode(kind, value)) is None) is (kind is not other)
+    assert decode_or_nil(other, encode(kind, value)) == (value if kind is other else NIL)
 
 
 @given(st.text())
