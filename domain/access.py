@@ -51,5 +51,9 @@ class Actor:
         return self.role is not Role.CUSTOMER
 
     @property
+    def is_admin(self) -> bool:
+        return self.role is Role.ADMIN
+
+    @property
     def scope(self) -> Scope:
         return EVERYTHING if self.is_staff else Scope(owner=self.user_id)

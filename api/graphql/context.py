@@ -8,7 +8,7 @@ from strawberry.types import Info as StrawberryInfo
 from api.graphql.loaders import Loaders
 from api.graphql.readers import Readers
 from domain.access import Actor
-from domain.errors import Unauthenticated
+from domain.errors import Forbidden, Unauthenticated
 from domain.messaging.reapply_webhook import ReapplyWebhook
 from domain.payments.authorized import AuthorizedPayments
 from domain.payments.create_payment import CreatePayment
@@ -46,6 +46,20 @@ class Context:
         if self.actor is None:
             raise Unauthenticated("Send an access token: Authorization: Bearer <token>.")
         return self.actor
+
+    def require_staff(self, refusal: str) -> Actor:
+        """Raises Unauthenticated; Forbidden, in the words of `refusal`, for anybody but the merchant's staff."""
+        actor = self.require_actor()
+        if not actor.is_staff:
+            raise Forbidden(refusal)
+        return actor
+
+    def require_admin(self, refusal: str) -> Actor:
+        """Raises Unauthenticated; Forbidden, in the words of `refusal`, for anybody but administrators."""
+        actor = self.require_actor()
+        if not actor.is_admin:
+            raise Forbidden(refusal)
+        return actor
 
     @property
     def loaders(self) -> Loaders:

@@ -13,8 +13,7 @@ from api.graphql.problems import UserError, user_errors
 from api.graphql.transactions import Transaction, transaction_type
 from api.graphql.users import User, user_type
 from domain import ids
-from domain.access import Actor, Role
-from domain.errors import Forbidden, Refusal
+from domain.errors import Refusal
 from domain.ids import DiscrepancyId, IdKind, TransactionId
 from domain.reconciliation.discrepancies import ANY_DISCREPANCY, DiscrepancyKind, Resolution, SubjectKind
 from domain.reconciliation.discrepancies import Discrepancy as DiscrepancyRecord
@@ -22,6 +21,7 @@ from domain.reconciliation.discrepancies import DiscrepancyFilter as Filter
 from domain.reconciliation.resolve_discrepancy import NewResolution
 
 LATEST_FIRST = Ordering("discrepancies", datetime)
+REFUSAL = "Only administrators see discrepancies."
 
 
 @strawberry.type(description="Something on which the processor and we do not agree, for as long as it lasts.")
@@ -142,7 +142,7 @@ class DiscrepancyQueries:
             DiscrepancyFilter | None, strawberry.argument(description="Which ones.")
         ] = None,
     ) -> Connection[Discrepancy]:
-        actor = _require_admin(info)
+        actor = info.context.require_admin(REFUSAL)
         where = ANY_DISCREPANCY if filter is None else filter.to_filter()
         page = page_request(first, after, last, before, ordering=LATEST_FIRST)
         reader = info.context.readers.discrepancies
@@ -193,7 +193,8 @@ class DiscrepancyMutations:
             ResolveDiscrepancyInput, strawberry.argument(description="Which discrepancy, and how it was settled.")
         ],
     ) -> ResolveDiscrepancyPayload:
-        context, actor = info.context, _require_admin(info)
+        context = info.context
+        actor = context.require_admin(REFUSAL)
         value = ids.decode_as(IdKind.DISCREPANCY, input.discrepancy_id)
         discrepancy_id = None if value is None else DiscrepancyId(value)
         wanted = NewResolution(
@@ -209,10 +210,3 @@ class DiscrepancyMutations:
         return ResolveDiscrepancyPayload(
             discrepancy=None if record is None else discrepancy_type(record), errors=[], replayed=not done
         )
-
-
-def _require_admin(info: Info) -> Actor:
-    actor = info.context.require_actor()
-    if actor.role is not Role.ADMIN:
-        raise Forbidden("Only administrators see discrepancies.")
-    return actor

@@ -15,9 +15,7 @@ from api.graphql.paging import After, Before, Connection, First, Last, Ordering,
 from api.graphql.refunds import Refund, refund_type
 from api.graphql.users import User, user_type
 from domain import ids
-from domain.access import Actor
 from domain.currencies import Currency
-from domain.errors import Forbidden
 from domain.ids import IdKind, LedgerAccountId, TransactionId, UserId
 from domain.ledger.accounts import Account, AccountKind
 from domain.ledger.entries import EntryKind
@@ -34,6 +32,7 @@ if TYPE_CHECKING:
 OLDEST_ENTRY_FIRST = Ordering("journal:ASC", datetime)
 LATEST_ENTRY_FIRST = Ordering("journal:DESC", datetime)
 OLDEST_ACCOUNT_FIRST = Ordering("ledgerAccounts", datetime)
+REFUSAL = "Only the merchant's staff may read the ledger."
 
 AsOf = Annotated[
     datetime | None,
@@ -257,7 +256,7 @@ class LedgerQueries:
             LedgerAccountFilter | None, strawberry.argument(description="Which ones.")
         ] = None,
     ) -> Connection[LedgerAccount]:
-        actor, ledger = _require_staff(info), info.context.readers.ledger
+        actor, ledger = info.context.require_staff(REFUSAL), info.context.readers.ledger
         where = ANY_ACCOUNT if filter is None else filter.to_conditions()
         page = page_request(first, after, last, before, ordering=OLDEST_ACCOUNT_FIRST)
         return connection(
@@ -280,7 +279,7 @@ class LedgerQueries:
         ] = None,
         as_of: AsOf = None,
     ) -> Connection[JournalEntry]:
-        actor, ledger = _require_staff(info), info.context.readers.ledger
+        actor, ledger = info.context.require_staff(REFUSAL), info.context.readers.ledger
         where = _conditions(filter, as_of)
         page = page_request(first, after, last, before, ordering=LATEST_ENTRY_FIRST)
         return connection(
@@ -292,7 +291,7 @@ class LedgerQueries:
 
     @strawberry.field(description="Every account's debits and credits, whose sums are equal. For staff.")
     async def trial_balance(self, info: Info, as_of: AsOf = None) -> TrialBalance:
-        found = await info.context.readers.ledger.trial_balance(as_of, _require_staff(info))
+        found = await info.context.readers.ledger.trial_balance(as_of, info.context.require_staff(REFUSAL))
         parts = [_currency_part(each, list(lines)) for each, lines in groupby(found, key=lambda line: line.currency)]
         return TrialBalance(as_of=as_of, currencies=parts)
 
@@ -317,10 +316,3 @@ def _currency_part(currency: Currency, lines: Sequence[KindTotals]) -> CurrencyT
         credits=money(whole.credits),
         balance=money(whole.balance),
     )
-
-
-def _require_staff(info: Info) -> Actor:
-    actor = info.context.require_actor()
-    if not actor.is_staff:
-        raise Forbidden("Only the merchant's staff may read the ledger.")
-    return actor

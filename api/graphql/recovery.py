@@ -11,7 +11,7 @@ from api.graphql.paging import After, Before, Connection, First, Last, Ordering,
 from api.graphql.problems import UserError, user_errors
 from api.graphql.refunds import Refund, refund_type
 from domain import ids
-from domain.errors import Forbidden, Refusal, Unavailable
+from domain.errors import Refusal, Unavailable
 from domain.ids import AttemptId, IdKind, TransactionId
 from domain.payments.answer import Answer
 from domain.payments.attempt import AttemptKind
@@ -169,9 +169,7 @@ class RecoveryQueries:
             AttemptFilter | None, strawberry.argument(description="Which ones.")
         ] = None,
     ) -> Connection[Attempt]:
-        actor = info.context.require_actor()
-        if not actor.is_staff:
-            raise Forbidden("Only the merchant's staff may see attempts.")
+        actor = info.context.require_staff("Only the merchant's staff may see attempts.")
         where = ANY_OPEN_ATTEMPT if filter is None else filter.to_filter()
         page = page_request(first, after, last, before, ordering=OLDEST_FIRST)
         reader = info.context.readers.attempts

@@ -13,8 +13,7 @@ from api.graphql.paging import After, Before, Connection, First, Last, Ordering,
 from api.graphql.problems import UserError, user_errors
 from api.graphql.transactions import Transaction, transaction_type
 from domain import ids
-from domain.access import Actor, Role
-from domain.errors import BadInput, Forbidden, Refusal
+from domain.errors import BadInput, Refusal
 from domain.ids import IdKind, WebhookEventId
 from domain.messaging.inbox import ANY_EVENT, InboxEntry
 from domain.messaging.inbox import InboxFilter as Filter
@@ -24,6 +23,7 @@ from domain.text import check_text
 
 LATEST_FIRST = Ordering("webhookEvents", datetime)
 NAME_LENGTH_MAX = 255
+REFUSAL = "Only administrators see the inbox of webhook events."
 
 log = structlog.get_logger(__name__)
 
@@ -148,7 +148,7 @@ class WebhookQueries:
             WebhookEventFilter | None, strawberry.argument(description="Which ones.")
         ] = None,
     ) -> Connection[WebhookEvent]:
-        actor = _require_admin(info)
+        actor = info.context.require_admin(REFUSAL)
         where = ANY_EVENT if filter is None else filter.to_filter()
         page = page_request(first, after, last, before, ordering=LATEST_FIRST)
         inbox = info.context.readers.inbox
@@ -198,7 +198,8 @@ class WebhookMutations:
             ReapplyWebhookEventInput, strawberry.argument(description="Which event, and why.")
         ],
     ) -> ReapplyWebhookEventPayload:
-        context, actor = info.context, _require_admin(info)
+        context = info.context
+        actor = context.require_admin(REFUSAL)
         value = ids.decode_as(IdKind.WEBHOOK_EVENT, input.webhook_event_id)
         event_id = None if value is None else WebhookEventId(value)
         wanted = NewReapplication(idempotency_key=input.idempotency_key, event_id=event_id, reason=input.reason)
@@ -214,10 +215,3 @@ class WebhookMutations:
         return ReapplyWebhookEventPayload(
             webhook_event=None if record is None else webhook_event_type(record), errors=[], replayed=applied is None
         )
-
-
-def _require_admin(info: Info) -> Actor:
-    actor = info.context.require_actor()
-    if actor.role is not Role.ADMIN:
-        raise Forbidden("Only administrators see the inbox of webhook events.")
-    return actor

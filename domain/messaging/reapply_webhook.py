@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from domain.access import EVERYTHING, Actor, ActorKind, Role
+from domain.access import EVERYTHING, Actor, ActorKind
 from domain.audit import AuditAction, AuditEntry
 from domain.errors import Forbidden, InvalidText, NotFound, NotReapplicable
 from domain.idempotency import KeyedAct, KeyUse, fingerprint, first_use
@@ -38,7 +38,7 @@ class ReapplyWebhook:
 
         Raises Forbidden, or a Refusal, and has changed nothing then, where the event is not put aside or does not exist.
         """
-        if actor.role is not Role.ADMIN:
+        if not actor.is_admin:
             raise Forbidden("Only administrators may apply a webhook event again.")
         check_idempotency_key(wanted.idempotency_key)
         _check_reason(wanted.reason)

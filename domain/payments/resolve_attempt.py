@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from domain.access import EVERYTHING, Actor, ActorKind, Role
+from domain.access import EVERYTHING, Actor, ActorKind
 from domain.audit import AuditAction, AuditEntry, Origin
 from domain.errors import (
     ErrorCode,
@@ -124,7 +124,7 @@ class ResolveAttempt:
         Raises Forbidden, or a Refusal, and has changed nothing then: where the attempt needs no person, where the processor
         contradicts, and where it cannot be asked.
         """
-        if actor.role is not Role.ADMIN:
+        if not actor.is_admin:
             raise Forbidden("Only administrators may resolve attempts.")
         _check(wanted)
         digest = wanted.fingerprint()

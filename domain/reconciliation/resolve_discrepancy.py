@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from domain.access import EVERYTHING, Actor, ActorKind, Role
+from domain.access import EVERYTHING, Actor, ActorKind
 from domain.audit import AuditAction, AuditEntry
 from domain.errors import AlreadyResolved, Forbidden, InvalidText, NotFound
 from domain.idempotency import KeyedAct, KeyUse, fingerprint, first_use
@@ -37,7 +37,7 @@ class ResolveDiscrepancy:
         It moves no money and changes no record but the discrepancy itself. Raises Forbidden, or a Refusal, and has changed
         nothing then, where the discrepancy is resolved already or does not exist.
         """
-        if actor.role is not Role.ADMIN:
+        if not actor.is_admin:
             raise Forbidden("Only administrators may resolve a discrepancy.")
         check_idempotency_key(wanted.idempotency_key)
         _check_reason(wanted.reason)
