@@ -11,7 +11,7 @@ from domain.payments.attempt_queries import GRAVITY, AttemptFilter, AttemptView,
 from domain.payments.queries import Page, PageRequest
 from persistence.attention import ATTEMPTS_NEEDING_ATTENTION, UNRESOLVED
 from persistence.batched_reader import BatchedReader, among, of_visible
-from persistence.paging import Keyset, page_of
+from persistence.paging import Keyset
 from persistence.tables import attempts
 
 _c = attempts.c
@@ -67,14 +67,13 @@ class SqlAttemptReader(BatchedReader):
     async def attempts(self, where: AttemptFilter, page: PageRequest, scope: Scope) -> Page[AttemptView]:
         if scope.owner is not None:
             return Page((), (), has_previous=False, has_next=False)
-        rows = await self._rows(_OLDEST_FIRST.cut(select(*_COLUMNS).where(*_conditions(where)), page))
-        return page_of(rows, page, record=_view_of, ordered_by="first_sent_at")
+        statement = select(*_COLUMNS).where(*_conditions(where))
+        return await self._page(statement, _OLDEST_FIRST, page, _view_of)
 
     async def count_attempts(self, where: AttemptFilter, scope: Scope) -> int:
         if scope.owner is not None:
             return 0
-        statement = select(func.count().label("number")).select_from(attempts).where(*_conditions(where))
-        return int((await self._rows(statement))[0]["number"])
+        return await self._count(attempts, *_conditions(where))
 
 
 def _conditions(where: AttemptFilter) -> list[ColumnElement[bool]]:

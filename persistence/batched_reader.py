@@ -1,19 +1,19 @@
-"""What readers share: the same page of many parents' children in one statement, and scopes as conditions."""
+"""What readers share: pages and counts, of many parents' children in one statement too, and scopes as conditions."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, FromClause, RowMapping, Select, bindparam, func, select, true
+from sqlalchemy import ColumnElement, FromClause, RowMapping, Select, bindparam, false, func, select, true
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from domain.access import Scope
+from domain.access import Actor, Scope
 from domain.ids import TransactionId
 from domain.payments.queries import Page, PageRequest
 from persistence.engine import autocommitting
-from persistence.paging import Keyset, page_of
+from persistence.paging import Keyset
 from persistence.tables import transactions
 
 T = TypeVar("T")
@@ -34,7 +34,6 @@ class BatchedReader:
         keyset: Keyset,
         page: PageRequest,
         record: Callable[[RowMapping], T],
-        ordered_by: str,
     ) -> dict[Id, Page[T]]:
         """The same page of every parent's children in one statement, each parent's cut by the index on its own."""
         unique = list(dict.fromkeys(parent_ids))
@@ -45,7 +44,20 @@ class BatchedReader:
         by_parent: dict[UUID, list[RowMapping]] = {parent: [] for parent in unique}
         for row in rows:
             by_parent[row["parent_id"]].append(row)
-        return {parent: page_of(by_parent[parent], page, record=record, ordered_by=ordered_by) for parent in unique}
+        return {parent: keyset.page_of(by_parent[parent], page, record) for parent in unique}
+
+    async def _page(
+        self,
+        statement: Select[*tuple[Any, ...]],
+        keyset: Keyset,
+        page: PageRequest,
+        record: Callable[[RowMapping], T],
+    ) -> Page[T]:
+        return keyset.page_of(await self._rows(keyset.cut(statement, page)), page, record)
+
+    async def _count(self, table: FromClause, *conditions: ColumnElement[bool]) -> int:
+        statement = select(func.count().label("number")).select_from(table).where(*conditions)
+        return int((await self._rows(statement))[0]["number"])
 
     async def _counts_of(
         self, transaction_ids: Sequence[TransactionId], table: FromClause, scope: Scope
@@ -76,3 +88,13 @@ def of_visible(transaction_id: ColumnElement[Any], scope: Scope) -> ColumnElemen
     if scope.owner is None:
         return true()
     return transaction_id.in_(select(transactions.c.id).where(transactions.c.user_id == scope.owner))
+
+
+def staff_only(actor: Actor) -> ColumnElement[bool]:
+    """The condition that keeps customers' queries empty."""
+    return true() if actor.is_staff else false()
+
+
+def administrators_only(actor: Actor) -> ColumnElement[bool]:
+    """The condition that keeps everybody's queries empty but administrators'."""
+    return true() if actor.is_admin else false()

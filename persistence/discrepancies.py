@@ -4,11 +4,11 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, Select, and_, false, func, or_, select, text, true, update
+from sqlalchemy import ColumnElement, RowMapping, Select, and_, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from domain.access import Actor, Role
+from domain.access import Actor
 from domain.currencies import Currency
 from domain.ids import DiscrepancyId, ReconciliationRunId, TransactionId, UserId
 from domain.money import Money
@@ -23,8 +23,8 @@ from domain.reconciliation.discrepancies import (
     Subject,
     SubjectKind,
 )
-from persistence.engine import autocommitting
-from persistence.paging import Keyset, page_of
+from persistence.batched_reader import BatchedReader, administrators_only, among
+from persistence.paging import Keyset
 from persistence.tables import discrepancies, reconciliation_findings
 
 _C = discrepancies.c
@@ -140,36 +140,21 @@ class SqlDiscrepancies:
         return None if row is None else _discrepancy_of(row)
 
 
-class SqlDiscrepancyReader:
-    """The reads behind `domain.reconciliation.discrepancies.DiscrepancyReader`: one statement each."""
-
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+class SqlDiscrepancyReader(BatchedReader):
+    """The reads behind `domain.reconciliation.discrepancies.DiscrepancyReader`."""
 
     async def discrepancies_by_ids(
         self, ids: Sequence[DiscrepancyId], actor: Actor
     ) -> dict[DiscrepancyId, Discrepancy]:
-        rows = await self._rows(select(discrepancies).where(_C.id.in_(ids), _open_to(actor)))
-        return {found.id: found for found in map(_discrepancy_of, rows)}
+        statement = select(discrepancies).where(among(_C.id, ids), administrators_only(actor))
+        return {found.id: found for found in map(_discrepancy_of, await self._rows(statement))}
 
     async def discrepancies(self, actor: Actor, where: DiscrepancyFilter, page: PageRequest) -> Page[Discrepancy]:
-        statement = select(discrepancies).where(_open_to(actor), *_conditions(where))
-        rows = await self._rows(_LATEST_FIRST.cut(statement, page))
-        return page_of(rows, page, record=_discrepancy_of, ordered_by="first_seen_at")
+        statement = select(discrepancies).where(administrators_only(actor), *_conditions(where))
+        return await self._page(statement, _LATEST_FIRST, page, _discrepancy_of)
 
     async def count_discrepancies(self, actor: Actor, where: DiscrepancyFilter) -> int:
-        statement = select(func.count().label("number")).where(_open_to(actor), *_conditions(where))
-        rows = await self._rows(statement.select_from(discrepancies))
-        return int(rows[0]["number"])
-
-    async def _rows(self, statement: Select[*tuple[Any, ...]]) -> Sequence[RowMapping]:  # Any: of any columns
-        async with autocommitting(self._engine) as connection:
-            return (await connection.execute(statement)).mappings().all()
-
-
-def _open_to(actor: Actor) -> ColumnElement[bool]:
-    """The condition that keeps everybody else's queries empty."""
-    return true() if actor.role is Role.ADMIN else false()
+        return await self._count(discrepancies, administrators_only(actor), *_conditions(where))
 
 
 def _conditions(where: DiscrepancyFilter) -> list[ColumnElement[bool]]:

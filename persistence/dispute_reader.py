@@ -29,9 +29,7 @@ class SqlDisputeReader(BatchedReader):
     ) -> dict[TransactionId, Page[Dispute]]:
         c = disputes.c
         child = select(*c).where(of_visible(c.transaction_id, scope))
-        return await self._pages_of(
-            transaction_ids, c.transaction_id, child, _OLDEST_FIRST, page, dispute_of, "created_at"
-        )
+        return await self._pages_of(transaction_ids, c.transaction_id, child, _OLDEST_FIRST, page, dispute_of)
 
     async def count_disputes_of(
         self, transaction_ids: Sequence[TransactionId], scope: Scope

@@ -1,19 +1,17 @@
 """Reads of the inbox. Each is one statement, and finds nothing for anybody but administrators."""
 
 from collections.abc import Sequence
-from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, Select, bindparam, false, func, select, true
-from sqlalchemy.dialects.postgresql import ARRAY, UUID
+from sqlalchemy import ColumnElement, RowMapping, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from domain.access import Actor, Role
+from domain.access import Actor
 from domain.ids import TransactionId, WebhookEventId
 from domain.messaging.inbox import Excerpt, InboxEntry, InboxFilter
 from domain.messaging.webhook_events import EventState
 from domain.payments.queries import Page, PageRequest
-from persistence.engine import autocommitting
-from persistence.paging import Keyset, page_of
+from persistence.batched_reader import BatchedReader, administrators_only, among
+from persistence.paging import Keyset
 from persistence.tables import webhook_events
 
 _LATEST_FIRST = Keyset(webhook_events.c.received_at, webhook_events.c.public_id, descending=True)
@@ -25,31 +23,23 @@ _COLUMNS = [
 ]
 
 
-class SqlInboxReader:
+class SqlInboxReader(BatchedReader):
     """The reads behind `domain.messaging.inbox.InboxReader`."""
 
     def __init__(self, engine: AsyncEngine, excerpt: Excerpt) -> None:
-        self._engine = engine
+        super().__init__(engine)
         self._excerpt = excerpt
 
     async def events_by_ids(self, ids: Sequence[WebhookEventId], actor: Actor) -> dict[WebhookEventId, InboxEntry]:
-        among = webhook_events.c.public_id == func.any(bindparam(None, list(ids), type_=ARRAY(UUID)))
-        rows = await self._rows(select(*_COLUMNS).where(among, _open_to(actor)))
-        return {entry.id: entry for entry in map(self._entry_of, rows)}
+        statement = select(*_COLUMNS).where(among(webhook_events.c.public_id, ids), administrators_only(actor))
+        return {entry.id: entry for entry in map(self._entry_of, await self._rows(statement))}
 
     async def events(self, actor: Actor, where: InboxFilter, page: PageRequest) -> Page[InboxEntry]:
-        statement = select(*_COLUMNS).where(_open_to(actor), *_conditions(where))
-        rows = await self._rows(_LATEST_FIRST.cut(statement, page))
-        return page_of(rows, page, record=self._entry_of, ordered_by="received_at")
+        statement = select(*_COLUMNS).where(administrators_only(actor), *_conditions(where))
+        return await self._page(statement, _LATEST_FIRST, page, self._entry_of)
 
     async def count(self, actor: Actor, where: InboxFilter) -> int:
-        statement = select(func.count().label("number")).where(_open_to(actor), *_conditions(where))
-        rows = await self._rows(statement.select_from(webhook_events))
-        return int(rows[0]["number"])
-
-    async def _rows(self, statement: Select[*tuple[Any, ...]]) -> Sequence[RowMapping]:  # Any: of any columns
-        async with autocommitting(self._engine) as connection:
-            return (await connection.execute(statement)).mappings().all()
+        return await self._count(webhook_events, administrators_only(actor), *_conditions(where))
 
     def _entry_of(self, row: RowMapping) -> InboxEntry:
         return InboxEntry(
@@ -68,11 +58,6 @@ class SqlInboxReader:
             received_at=row["received_at"],
             settled_at=row["settled_at"],
         )
-
-
-def _open_to(actor: Actor) -> ColumnElement[bool]:
-    """The condition that keeps everybody else's queries empty."""
-    return true() if actor.role is Role.ADMIN else false()
 
 
 def _conditions(where: InboxFilter) -> list[ColumnElement[bool]]:

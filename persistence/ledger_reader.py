@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, case, cast, exists, false, func, select, true
+from sqlalchemy import BigInteger, ColumnElement, case, cast, exists, func, select, true
 
 from domain.access import EVERYTHING, Actor
 from domain.currencies import Currency
@@ -13,9 +13,9 @@ from domain.ledger.accounts import Account, AccountKind
 from domain.ledger.entries import JournalEntry
 from domain.ledger.queries import AccountFilter, JournalFilter, KindTotals, Totals
 from domain.payments.queries import Page, PageRequest
-from persistence.batched_reader import BatchedReader, among
+from persistence.batched_reader import BatchedReader, among, staff_only
 from persistence.ledger import ENTRY_COLUMNS, account_of, journal_entry_of
-from persistence.paging import Keyset, page_of
+from persistence.paging import Keyset
 from persistence.tables import journal_entries, ledger_accounts, ledger_entries
 
 _OLDEST_ACCOUNT_FIRST = Keyset(ledger_accounts.c.created_at, ledger_accounts.c.id, descending=False)
@@ -27,17 +27,15 @@ class SqlLedgerReader(BatchedReader):
     """The reads behind `domain.ledger.queries.LedgerReader`."""
 
     async def accounts_by_ids(self, ids: Sequence[LedgerAccountId], actor: Actor) -> dict[LedgerAccountId, Account]:
-        statement = select(*ledger_accounts.c).where(among(ledger_accounts.c.id, ids), _open_to(actor))
+        statement = select(*ledger_accounts.c).where(among(ledger_accounts.c.id, ids), staff_only(actor))
         return {account.id: account for account in map(account_of, await self._rows(statement))}
 
     async def accounts(self, actor: Actor, where: AccountFilter, page: PageRequest) -> Page[Account]:
-        statement = select(*ledger_accounts.c).where(_open_to(actor), *_account_conditions(where))
-        rows = await self._rows(_OLDEST_ACCOUNT_FIRST.cut(statement, page))
-        return page_of(rows, page, record=account_of, ordered_by="created_at")
+        statement = select(*ledger_accounts.c).where(staff_only(actor), *_account_conditions(where))
+        return await self._page(statement, _OLDEST_ACCOUNT_FIRST, page, account_of)
 
     async def count_accounts(self, actor: Actor, where: AccountFilter) -> int:
-        statement = select(func.count().label("number")).where(_open_to(actor), *_account_conditions(where))
-        return int((await self._rows(statement.select_from(ledger_accounts)))[0]["number"])
+        return await self._count(ledger_accounts, staff_only(actor), *_account_conditions(where))
 
     async def totals(
         self, ids: Sequence[LedgerAccountId], as_of: datetime | None, actor: Actor
@@ -45,7 +43,7 @@ class SqlLedgerReader(BatchedReader):
         account_id = ledger_entries.c.account_id
         statement = (
             select(account_id, *_sides())
-            .where(among(account_id, ids), _open_to(actor), _posted_by(as_of))
+            .where(among(account_id, ids), staff_only(actor), _posted_by(as_of))
             .group_by(account_id)
         )
         return {
@@ -58,7 +56,7 @@ class SqlLedgerReader(BatchedReader):
         account_id = ledger_entries.c.account_id
         by_account = (
             select(account_id, *_sides())
-            .where(_open_to(actor), _posted_by(as_of))
+            .where(staff_only(actor), _posted_by(as_of))
             .group_by(account_id)
             .subquery("by_account")
         )
@@ -80,36 +78,27 @@ class SqlLedgerReader(BatchedReader):
         ]
 
     async def entries_by_ids(self, ids: Sequence[JournalEntryId], actor: Actor) -> dict[JournalEntryId, JournalEntry]:
-        statement = select(*ENTRY_COLUMNS).where(among(journal_entries.c.id, ids), _open_to(actor))
+        statement = select(*ENTRY_COLUMNS).where(among(journal_entries.c.id, ids), staff_only(actor))
         return {entry.id: entry for entry in map(journal_entry_of, await self._rows(statement))}
 
     async def entries(self, actor: Actor, where: JournalFilter, page: PageRequest) -> Page[JournalEntry]:
-        statement = select(*ENTRY_COLUMNS).where(_open_to(actor), *_entry_conditions(where))
-        rows = await self._rows(_LATEST_ENTRY_FIRST.cut(statement, page))
-        return page_of(rows, page, record=journal_entry_of, ordered_by="posted_at")
+        statement = select(*ENTRY_COLUMNS).where(staff_only(actor), *_entry_conditions(where))
+        return await self._page(statement, _LATEST_ENTRY_FIRST, page, journal_entry_of)
 
     async def count_entries(self, actor: Actor, where: JournalFilter) -> int:
-        statement = select(func.count().label("number")).where(_open_to(actor), *_entry_conditions(where))
-        return int((await self._rows(statement.select_from(journal_entries)))[0]["number"])
+        return await self._count(journal_entries, staff_only(actor), *_entry_conditions(where))
 
     async def entries_of(
         self, transaction_ids: Sequence[TransactionId], page: PageRequest, actor: Actor
     ) -> dict[TransactionId, Page[JournalEntry]]:
-        child = select(*ENTRY_COLUMNS).where(_open_to(actor))
+        child = select(*ENTRY_COLUMNS).where(staff_only(actor))
         parent = journal_entries.c.transaction_id
-        return await self._pages_of(
-            transaction_ids, parent, child, _OLDEST_ENTRY_FIRST, page, journal_entry_of, "posted_at"
-        )
+        return await self._pages_of(transaction_ids, parent, child, _OLDEST_ENTRY_FIRST, page, journal_entry_of)
 
     async def count_entries_of(
         self, transaction_ids: Sequence[TransactionId], actor: Actor
     ) -> dict[TransactionId, int]:
         return await self._counts_of(transaction_ids, journal_entries, EVERYTHING) if actor.is_staff else {}
-
-
-def _open_to(actor: Actor) -> ColumnElement[bool]:
-    """The condition that keeps customers' queries empty."""
-    return true() if actor.is_staff else false()
 
 
 def _sides() -> tuple[ColumnElement[Any], ColumnElement[Any]]:  # Any: the labels' type is not told

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, RowMapping, Select, tuple_
+from sqlalchemy import Column, ColumnElement, RowMapping, Select, tuple_
 
 from domain.payments.queries import Page, PageRequest, Position
 
@@ -18,7 +18,7 @@ class Keyset:
     """An order by one column and, for ties, the id, both in one direction so that a row comparison can use the index."""
 
     # Any: times order some lists, integers others.
-    value: ColumnElement[Any]
+    value: Column[Any]
     id: ColumnElement[Any]
     descending: bool
 
@@ -33,6 +33,19 @@ class Keyset:
         order = [column.desc() if descending else column.asc() for column in (self.value, self.id)]
         return statement.order_by(*order).limit(page.size + 1)
 
+    def page_of(self, rows: Sequence[RowMapping], request: PageRequest, record: Callable[[RowMapping], T]) -> Page[T]:
+        """The page in rows that `cut` fetched."""
+        more = len(rows) > request.size
+        kept = list(rows[: request.size])
+        if request.from_end:
+            kept.reverse()
+        return Page(
+            items=[record(row) for row in kept],
+            positions=[Position(row[self.value.name], row["id"]) for row in kept],
+            has_previous=more if request.from_end else request.after is not None,
+            has_next=request.before is not None if request.from_end else more,
+        )
+
     def _beyond(self, position: Position, *, forward: bool) -> ColumnElement[bool]:
         row = tuple_(self.value, self.id)
         value = position.value
@@ -41,19 +54,3 @@ class Keyset:
             value = max(_BIGINT_MIN, min(value, _BIGINT_MAX))
         bound = tuple_(value, position.id)
         return row < bound if forward is self.descending else row > bound
-
-
-def page_of(
-    rows: Sequence[RowMapping], request: PageRequest, *, record: Callable[[RowMapping], T], ordered_by: str
-) -> Page[T]:
-    """The page in rows that `Keyset.cut` fetched. `ordered_by` names the column that holds a position's value."""
-    more = len(rows) > request.size
-    kept = list(rows[: request.size])
-    if request.from_end:
-        kept.reverse()
-    return Page(
-        items=[record(row) for row in kept],
-        positions=[Position(row[ordered_by], row["id"]) for row in kept],
-        has_previous=more if request.from_end else request.after is not None,
-        has_next=request.before is not None if request.from_end else more,
-    )

@@ -33,7 +33,7 @@ from domain.payments.transaction import Transaction
 from persistence.attention import TRANSACTIONS_NEEDING_ATTENTION
 from persistence.audit import audit_entry_of
 from persistence.batched_reader import BatchedReader, among, of_visible
-from persistence.paging import Keyset, page_of
+from persistence.paging import Keyset
 from persistence.refunds import refund_of
 from persistence.tables import audit_entries, refunds, transactions, users
 from persistence.transactions import COLUMNS as TRANSACTION_COLUMNS
@@ -62,13 +62,10 @@ class SqlReader(BatchedReader):
         column = _ORDER_COLUMNS[order.field]
         keyset = Keyset(column, transactions.c.id, descending=order.direction is OrderDirection.DESC)
         statement = select(*TRANSACTION_COLUMNS).where(visible(scope), *_conditions(where))
-        rows = await self._rows(keyset.cut(statement, page))
-        return page_of(rows, page, record=transaction_of, ordered_by=column.name)
+        return await self._page(statement, keyset, page, transaction_of)
 
     async def count_transactions(self, scope: Scope, where: TransactionFilter) -> int:
-        statement = select(func.count().label("number")).where(visible(scope), *_conditions(where))
-        rows = await self._rows(statement.select_from(transactions))
-        return int(rows[0]["number"])
+        return await self._count(transactions, visible(scope), *_conditions(where))
 
     async def users_by_ids(self, ids: Sequence[UserId], scope: Scope) -> dict[UserId, User]:
         own = true() if scope.owner is None else users.c.id == scope.owner
@@ -84,7 +81,7 @@ class SqlReader(BatchedReader):
     ) -> dict[TransactionId, Page[Refund]]:
         child = select(*refunds.c).where(of_visible(refunds.c.transaction_id, scope))
         return await self._pages_of(
-            transaction_ids, refunds.c.transaction_id, child, _OLDEST_REFUND_FIRST, page, refund_of, "created_at"
+            transaction_ids, refunds.c.transaction_id, child, _OLDEST_REFUND_FIRST, page, refund_of
         )
 
     async def count_refunds_of(
@@ -102,9 +99,7 @@ class SqlReader(BatchedReader):
     ) -> dict[TransactionId, Page[AuditEntry]]:
         c = audit_entries.c
         child = select(*c).where(of_visible(c.transaction_id, scope))
-        return await self._pages_of(
-            transaction_ids, c.transaction_id, child, _OLDEST_ENTRY_FIRST, page, audit_entry_of, "number"
-        )
+        return await self._pages_of(transaction_ids, c.transaction_id, child, _OLDEST_ENTRY_FIRST, page, audit_entry_of)
 
     async def count_audit_log_of(
         self, transaction_ids: Sequence[TransactionId], scope: Scope
@@ -116,7 +111,7 @@ class SqlReader(BatchedReader):
     ) -> dict[UserId, Page[Transaction]]:
         child = select(*TRANSACTION_COLUMNS).where(visible(scope))
         return await self._pages_of(
-            user_ids, transactions.c.user_id, child, _NEWEST_TRANSACTION_FIRST, page, transaction_of, "created_at"
+            user_ids, transactions.c.user_id, child, _NEWEST_TRANSACTION_FIRST, page, transaction_of
         )
 
     async def count_transactions_of_users(self, user_ids: Sequence[UserId], scope: Scope) -> dict[UserId, int]:
