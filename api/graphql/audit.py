@@ -1,7 +1,6 @@
 """The audit log."""
 
 from datetime import datetime
-from typing import Annotated
 
 import strawberry
 from strawberry.scalars import JSON
@@ -9,7 +8,7 @@ from strawberry.scalars import JSON
 from api.graphql.context import Info
 from api.graphql.nodes import Node
 from api.graphql.paging import Ordering
-from api.graphql.users import User, user_type
+from api.graphql.users import User, user_with
 from domain import ids
 from domain.access import ActorKind
 from domain.audit import AuditAction
@@ -34,11 +33,8 @@ class AuditEntry(Node):
         return self.record.action.value
 
     @strawberry.field(description="Who did it; null for the processor and the system, and for a user you may not see.")
-    async def actor(self, info: Info) -> Annotated[User, strawberry.lazy("api.graphql.users")] | None:
-        if self.record.actor_id is None:
-            return None
-        user = await info.context.loaders.users.load(self.record.actor_id)
-        return user_type(user) if user is not None else None
+    async def actor(self, info: Info) -> User | None:
+        return await user_with(info, self.record.actor_id)
 
     @strawberry.field(description="What kind of party did it.")
     def actor_kind(self) -> ActorKind:

@@ -10,8 +10,9 @@ from api.graphql.money import MoneyType, money_type
 from api.graphql.nodes import Node
 from api.graphql.paging import After, Before, Connection, First, Last, Ordering, connection, page_request
 from api.graphql.problems import UserError, user_errors
-from api.graphql.transactions import Transaction, transaction_type
-from api.graphql.users import User, user_type
+from api.graphql.transaction_links import transaction_with
+from api.graphql.transactions import Transaction
+from api.graphql.users import User, user_with
 from domain import ids
 from domain.errors import Refusal
 from domain.ids import DiscrepancyId, IdKind, TransactionId
@@ -62,11 +63,7 @@ class Discrepancy(Node):
 
     @strawberry.field(description="The transaction; null where the processor holds money for none of ours. Batched.")
     async def transaction(self, info: Info) -> Transaction | None:
-        transaction_id = self.record.difference.transaction_id
-        if transaction_id is None:
-            return None
-        record = await info.context.loaders.transactions.load(transaction_id)
-        return None if record is None else transaction_type(record)
+        return await transaction_with(info, self.record.difference.transaction_id)
 
     @strawberry.field(description="When it was first seen.")
     def first_seen_at(self) -> datetime:
@@ -86,10 +83,7 @@ class Discrepancy(Node):
 
     @strawberry.field(description="The administrator who resolved it; null where nobody had to. Batched.")
     async def resolved_by(self, info: Info) -> User | None:
-        if self.record.resolved_by is None:
-            return None
-        user = await info.context.loaders.users.load(self.record.resolved_by)
-        return None if user is None else user_type(user)
+        return await user_with(info, self.record.resolved_by)
 
     @strawberry.field(description="Why the administrator resolved it.")
     def reason(self) -> str | None:

@@ -1,7 +1,6 @@
 """Disputes."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
@@ -9,15 +8,12 @@ from api.graphql.context import Info
 from api.graphql.money import MoneyType, money_type
 from api.graphql.nodes import Node
 from api.graphql.paging import Ordering
+from api.graphql.transaction_links import LazyTransaction, transaction_behind
 from domain import ids
-from domain.errors import Unavailable
 from domain.ids import IdKind
 from domain.money import Money
 from domain.payments.dispute import Dispute as DisputeRecord
 from domain.payments.dispute import DisputeStatus
-
-if TYPE_CHECKING:
-    from api.graphql.transactions import Transaction
 
 OLDEST_FIRST = Ordering("disputes", datetime)
 
@@ -63,13 +59,8 @@ class Dispute(Node):
         return self.record.evidence_due_at
 
     @strawberry.field(description="The transaction that is disputed.")
-    async def transaction(self, info: Info) -> Annotated["Transaction", strawberry.lazy("api.graphql.transactions")]:
-        from api.graphql.transactions import transaction_type  # noqa: PLC0415  the two types hold each other
-
-        record = await info.context.loaders.transactions.load(self.record.transaction_id)
-        if record is None:
-            raise Unavailable
-        return transaction_type(record)
+    async def transaction(self, info: Info) -> LazyTransaction:
+        return await transaction_behind(info, self.record.transaction_id)
 
     @strawberry.field(description="When we heard of it.")
     def created_at(self) -> datetime:

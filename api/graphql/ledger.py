@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import groupby
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import strawberry
 
@@ -12,8 +12,9 @@ from api.graphql.disputes import Dispute, dispute_type
 from api.graphql.money import MoneyType, money_type
 from api.graphql.nodes import Node
 from api.graphql.paging import After, Before, Connection, First, Last, Ordering, connection, page_request
-from api.graphql.refunds import Refund, refund_type
-from api.graphql.users import User, user_type
+from api.graphql.refunds import Refund, refund_with
+from api.graphql.transaction_links import LazyTransaction, transaction_with
+from api.graphql.users import User, user_with
 from domain import ids
 from domain.currencies import Currency
 from domain.ids import IdKind, LedgerAccountId, TransactionId, UserId
@@ -25,9 +26,6 @@ from domain.ledger.queries import ANY_ACCOUNT, KindTotals, Totals
 from domain.ledger.queries import AccountFilter as AccountConditions
 from domain.ledger.queries import JournalFilter as JournalConditions
 from domain.money import Money
-
-if TYPE_CHECKING:
-    from api.graphql.transactions import Transaction
 
 OLDEST_ENTRY_FIRST = Ordering("journal:ASC", datetime)
 LATEST_ENTRY_FIRST = Ordering("journal:DESC", datetime)
@@ -60,10 +58,7 @@ class LedgerAccount(Node):
 
     @strawberry.field(description="Whose it is; null but for a CUSTOMER account. Batched.")
     async def user(self, info: Info) -> User | None:
-        if self.record.user_id is None:
-            return None
-        user = await info.context.loaders.users.load(self.record.user_id)
-        return None if user is None else user_type(user)
+        return await user_with(info, self.record.user_id)
 
     @strawberry.field(description="Debits less credits. Batched.")
     async def balance(self, info: Info, as_of: AsOf = None) -> MoneyType:
@@ -139,20 +134,12 @@ class JournalEntry(Node):
         return ledger_entry_types(self.record.lines)
 
     @strawberry.field(description="The transaction whose money it is. Batched.")
-    async def transaction(
-        self, info: Info
-    ) -> Annotated["Transaction", strawberry.lazy("api.graphql.transactions")] | None:
-        from api.graphql.transactions import transaction_type  # noqa: PLC0415  the two types hold each other
-
-        record = await info.context.loaders.transactions.load(self.record.transaction_id)
-        return None if record is None else transaction_type(record)
+    async def transaction(self, info: Info) -> LazyTransaction | None:
+        return await transaction_with(info, self.record.transaction_id)
 
     @strawberry.field(description="The refund that it is about, if it is about one. Batched.")
     async def refund(self, info: Info) -> Refund | None:
-        if self.record.refund_id is None:
-            return None
-        refund = await info.context.loaders.refunds.load(self.record.refund_id)
-        return None if refund is None else refund_type(refund)
+        return await refund_with(info, self.record.refund_id)
 
     @strawberry.field(description="The dispute that it is about, if it is about one. Batched.")
     async def dispute(self, info: Info) -> Dispute | None:

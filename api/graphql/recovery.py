@@ -1,7 +1,7 @@
 """Recovery, made visible: what is being done about an unknown outcome, what needs a person, and what a person decided."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import strawberry
 
@@ -9,20 +9,16 @@ from api.graphql.context import Info
 from api.graphql.nodes import Node
 from api.graphql.paging import After, Before, Connection, First, Last, Ordering, connection, page_request
 from api.graphql.problems import UserError, user_errors
-from api.graphql.refunds import Refund, refund_type
+from api.graphql.refunds import Refund, refund_with
+from api.graphql.transaction_links import LazyTransaction, linked, transaction_behind
 from domain import ids
-from domain.errors import Refusal, Unavailable
+from domain.errors import Refusal
 from domain.ids import AttemptId, IdKind, TransactionId
 from domain.payments.answer import Answer
 from domain.payments.attempt import AttemptKind
 from domain.payments.attempt_queries import ANY_OPEN_ATTEMPT, AttemptView, RecoveryState
 from domain.payments.attempt_queries import AttemptFilter as Filter
 from domain.payments.resolve_attempt import AttemptResolution, NewResolution
-
-if TYPE_CHECKING:
-    from api.graphql.transactions import Transaction
-
-LazyTransaction = Annotated["Transaction", strawberry.lazy("api.graphql.transactions")]
 
 OLDEST_FIRST = Ordering("attempts", datetime)
 
@@ -55,19 +51,11 @@ class Attempt(Node):
 
     @strawberry.field(description="The transaction that it is about. Batched.")
     async def transaction(self, info: Info) -> LazyTransaction:
-        from api.graphql.transactions import transaction_type  # noqa: PLC0415  the two types hold each other
-
-        record = await info.context.loaders.transactions.load(self.record.transaction_id)
-        if record is None:
-            raise Unavailable
-        return transaction_type(record)
+        return await transaction_behind(info, self.record.transaction_id)
 
     @strawberry.field(description="The refund that it is about, for attempts of kind REFUND. Batched.")
     async def refund(self, info: Info) -> Refund | None:
-        if self.record.refund_id is None:
-            return None
-        record = await info.context.loaders.refunds.load(self.record.refund_id)
-        return None if record is None else refund_type(record)
+        return await refund_with(info, self.record.refund_id)
 
     @strawberry.field(description="When it was stored, right before it was sent for the first time.")
     def created_at(self) -> datetime:
@@ -233,8 +221,6 @@ class RecoveryMutations:
             ResolveAttemptInput, strawberry.argument(description="What is decided, and why.")
         ],
     ) -> ResolveAttemptPayload:
-        from api.graphql.transactions import transaction_type  # noqa: PLC0415  as above
-
         value = ids.decode_as(IdKind.ATTEMPT, input.attempt_id)
         attempt_id = None if value is None else AttemptId(value)
         wanted = NewResolution(
@@ -253,7 +239,7 @@ class RecoveryMutations:
             info.context.forget_loaded()
         return ResolveAttemptPayload(
             attempt_id=attempt_id,
-            transaction=None if answer.transaction is None else transaction_type(answer.transaction),
+            transaction=None if answer.transaction is None else linked(answer.transaction),
             errors=user_errors(answer.refusals),
             replayed=answer.replayed,
         )

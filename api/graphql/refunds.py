@@ -1,7 +1,6 @@
 """Refunds."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
@@ -10,15 +9,12 @@ from api.graphql.failures import PaymentFailure, failure_type
 from api.graphql.money import MoneyType, money_type
 from api.graphql.nodes import Node
 from api.graphql.paging import Ordering
+from api.graphql.transaction_links import LazyTransaction, linked, transaction_behind
 from domain import ids
-from domain.errors import Unavailable
-from domain.ids import IdKind
+from domain.ids import IdKind, RefundId
 from domain.payments.refund import Refund as RefundRecord
 from domain.payments.refund import RefundReason, RefundStatus
 from domain.payments.transaction import Transaction as TransactionRecord
-
-if TYPE_CHECKING:
-    from api.graphql.transactions import Transaction
 
 OLDEST_FIRST = Ordering("refunds", datetime)
 
@@ -55,13 +51,10 @@ class Refund(Node):
         return failure_type(self.record.failure)
 
     @strawberry.field(description="The transaction whose money goes back.")
-    async def transaction(self, info: Info) -> Annotated["Transaction", strawberry.lazy("api.graphql.transactions")]:
-        from api.graphql.transactions import transaction_type  # noqa: PLC0415  the two types hold each other
-
-        record = self.parent or await info.context.loaders.transactions.load(self.record.transaction_id)
-        if record is None:
-            raise Unavailable
-        return transaction_type(record)
+    async def transaction(self, info: Info) -> LazyTransaction:
+        if self.parent is not None:
+            return linked(self.parent)
+        return await transaction_behind(info, self.record.transaction_id)
 
     @strawberry.field(description="When it was asked for.")
     def created_at(self) -> datetime:
@@ -70,3 +63,9 @@ class Refund(Node):
 
 def refund_type(record: RefundRecord, parent: TransactionRecord | None = None) -> Refund:
     return Refund(record=record, parent=parent)
+
+
+async def refund_with(info: Info, refund_id: RefundId | None) -> Refund | None:
+    """The refund with an id, batched; None where there is none that the asker may see."""
+    record = None if refund_id is None else await info.context.loaders.refunds.load(refund_id)
+    return None if record is None else refund_type(record)

@@ -18,7 +18,7 @@ from api.graphql.nodes import Node
 from api.graphql.paging import After, Before, Connection, First, Last, Ordering, connection, page_request
 from api.graphql.recovery import Recovery, recovery_of
 from api.graphql.refunds import Refund, refund_type
-from api.graphql.users import User, user_type
+from api.graphql.users import User, user_with
 from domain import ids
 from domain.currencies import Currency
 from domain.errors import BadInput, Refusal
@@ -146,8 +146,7 @@ class Transaction(Node):
 
     @strawberry.field(description="Who pays.")
     async def user(self, info: Info) -> User | None:
-        user = await info.context.loaders.users.load(self.record.user_id)
-        return user_type(user) if user is not None else None
+        return await user_with(info, self.record.user_id)
 
     @strawberry.field(description="The transaction's refunds, oldest first.")
     async def refunds(

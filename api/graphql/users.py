@@ -1,20 +1,17 @@
 """Users."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
 from api.graphql.context import Info
 from api.graphql.nodes import Node
 from api.graphql.paging import After, Before, Connection, First, Last, Ordering, connection, page_request
+from api.graphql.transaction_links import LazyTransaction, linked
 from domain import ids
 from domain.access import Role
 from domain.identity.users import User as UserRecord
-from domain.ids import IdKind
-
-if TYPE_CHECKING:
-    from api.graphql.transactions import Transaction
+from domain.ids import IdKind, UserId
 
 NEWEST_FIRST = Ordering("transactions:CREATED_AT:DESC", datetime)
 
@@ -48,18 +45,22 @@ class User(Node):
     @strawberry.field(description="The user's transactions, newest first, as far as the asker may see them.")
     async def transactions(
         self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None
-    ) -> Connection[Annotated["Transaction", strawberry.lazy("api.graphql.transactions")]]:
-        from api.graphql.transactions import transaction_type  # noqa: PLC0415  the two types hold each other
-
+    ) -> Connection[LazyTransaction]:
         page = page_request(first, after, last, before, ordering=NEWEST_FIRST)
         loaders, user_id = info.context.loaders, self.record.id
         return connection(
             await loaders.transactions_of(page).load(user_id),
             NEWEST_FIRST,
-            transaction_type,
+            linked,
             lambda: loaders.user_transaction_counts.load(user_id),
         )
 
 
 def user_type(record: UserRecord) -> User:
     return User(record=record)
+
+
+async def user_with(info: Info, user_id: UserId | None) -> User | None:
+    """The user with an id, batched; None where there is none that the asker may see."""
+    record = None if user_id is None else await info.context.loaders.users.load(user_id)
+    return None if record is None else user_type(record)

@@ -11,7 +11,8 @@ from api.graphql.context import Info
 from api.graphql.nodes import Node
 from api.graphql.paging import After, Before, Connection, First, Last, Ordering, connection, page_request
 from api.graphql.problems import UserError, user_errors
-from api.graphql.transactions import Transaction, transaction_type
+from api.graphql.transaction_links import transaction_with
+from api.graphql.transactions import Transaction
 from domain import ids
 from domain.errors import BadInput, Refusal
 from domain.ids import IdKind, WebhookEventId
@@ -74,10 +75,7 @@ class WebhookEvent(Node):
 
     @strawberry.field(description="The transaction that it is about, as far as one is known. Batched.")
     async def transaction(self, info: Info) -> Transaction | None:
-        if self.record.transaction_id is None:
-            return None
-        record = await info.context.loaders.transactions.load(self.record.transaction_id)
-        return None if record is None else transaction_type(record)
+        return await transaction_with(info, self.record.transaction_id)
 
     @strawberry.field(
         description="The processor's message as far as it may be seen: ids, states, amounts and times. Secrets, cards, names "
