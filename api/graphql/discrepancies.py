@@ -7,6 +7,7 @@ import strawberry
 
 from api.graphql.context import Info
 from api.graphql.money import MoneyType, money_type
+from api.graphql.mutations import ERRORS, KEY, REPLAYED
 from api.graphql.nodes import Node
 from api.graphql.paging import After, Before, Connection, First, Last, Ordering, connection, page_request
 from api.graphql.problems import UserError, user_errors
@@ -152,9 +153,7 @@ class DiscrepancyQueries:
 class ResolveDiscrepancyInput:
     """What resolveDiscrepancy takes."""
 
-    idempotency_key: str = strawberry.field(
-        description="A name of your own for this act, 1 to 255 characters: the same key with the same input does it once."
-    )
+    idempotency_key: str = strawberry.field(description=KEY)
     discrepancy_id: strawberry.ID = strawberry.field(description="Which: one that is open.")
     reason: str = strawberry.field(description="How it was settled, for the audit log: 1 to 500 characters.")
 
@@ -166,10 +165,8 @@ class ResolveDiscrepancyPayload:
     discrepancy: Discrepancy | None = strawberry.field(
         description="The discrepancy as it stands now; null when the input was refused."
     )
-    errors: list[UserError] = strawberry.field(description="Why it was refused; empty when all is well.")
-    replayed: bool = strawberry.field(
-        description="Whether an earlier request with the same idempotency key had done it."
-    )
+    errors: list[UserError] = strawberry.field(description=ERRORS)
+    replayed: bool = strawberry.field(description=REPLAYED)
 
 
 @strawberry.type

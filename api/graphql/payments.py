@@ -1,14 +1,15 @@
 """The mutations that move money. Each turns its input into domain values, calls one act, and shows what came of it."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Annotated
 
 import strawberry
 from strawberry.scalars import JSON
 
-from api.graphql.context import Context, Info
+from api.graphql.context import Info
 from api.graphql.discrepancies import DiscrepancyMutations
 from api.graphql.money import MoneyInput
+from api.graphql.mutations import REPLAYED, answer_of
 from api.graphql.problems import UserError, user_errors
 from api.graphql.recovery import RecoveryMutations
 from api.graphql.refunds import Refund, refund_type
@@ -16,7 +17,6 @@ from api.graphql.transactions import Transaction, transaction_type
 from api.graphql.webhooks import WebhookMutations
 from domain import ids
 from domain.access import Actor
-from domain.errors import Refusal
 from domain.ids import IdKind, TransactionId
 from domain.payments.answer import Answer
 from domain.payments.authorized import NewCapture, NewVoid
@@ -84,7 +84,6 @@ class VoidInput:
 
 
 _ERRORS = "Why it was refused or failed; empty when all is well."
-_REPLAYED = "Whether an earlier request with the same idempotency key had done it."
 
 
 @strawberry.type(description="What came of createPayment.")
@@ -95,7 +94,7 @@ class CreatePaymentPayload:
         description="The transaction as it stands; null when the input was refused."
     )
     errors: list[UserError] = strawberry.field(description=_ERRORS)
-    replayed: bool = strawberry.field(description=_REPLAYED)
+    replayed: bool = strawberry.field(description=REPLAYED)
 
 
 @strawberry.type(description="What came of refund.")
@@ -105,7 +104,7 @@ class RefundPayload:
     refund: Refund | None = strawberry.field(description="The refund as it stands; null when the input was refused.")
     transaction: Transaction | None = strawberry.field(description="The transaction after the refund.")
     errors: list[UserError] = strawberry.field(description=_ERRORS)
-    replayed: bool = strawberry.field(description=_REPLAYED)
+    replayed: bool = strawberry.field(description=REPLAYED)
 
 
 @strawberry.type(description="What came of capture.")
@@ -114,7 +113,7 @@ class CapturePayload:
 
     transaction: Transaction | None = strawberry.field(description="The transaction as it stands.")
     errors: list[UserError] = strawberry.field(description=_ERRORS)
-    replayed: bool = strawberry.field(description=_REPLAYED)
+    replayed: bool = strawberry.field(description=REPLAYED)
 
 
 @strawberry.type(description="What came of void.")
@@ -123,7 +122,7 @@ class VoidPayload:
 
     transaction: Transaction | None = strawberry.field(description="The transaction as it stands.")
     errors: list[UserError] = strawberry.field(description=_ERRORS)
-    replayed: bool = strawberry.field(description=_REPLAYED)
+    replayed: bool = strawberry.field(description=REPLAYED)
 
 
 @strawberry.type(description="Everything that changes something. All of it can be repeated safely with the same key.")
@@ -152,7 +151,7 @@ class Mutation(RecoveryMutations, WebhookMutations, DiscrepancyMutations):
             )
             return info.context.acts.create_payment(actor, payment)
 
-        answer = await _answer(info.context, act)
+        answer = await answer_of(info.context, act)
         return CreatePaymentPayload(
             transaction=_transaction(answer), errors=user_errors(answer.refusals), replayed=answer.replayed
         )
@@ -176,7 +175,7 @@ class Mutation(RecoveryMutations, WebhookMutations, DiscrepancyMutations):
             )
             return info.context.acts.refund_payment(actor, wanted)
 
-        answer = await _answer(info.context, act)
+        answer = await answer_of(info.context, act)
         return RefundPayload(
             refund=None if answer.refund is None else refund_type(answer.refund, answer.transaction),
             transaction=_transaction(answer),
@@ -200,7 +199,7 @@ class Mutation(RecoveryMutations, WebhookMutations, DiscrepancyMutations):
             )
             return info.context.acts.authorized.capture(actor, wanted)
 
-        answer = await _answer(info.context, act)
+        answer = await answer_of(info.context, act)
         return CapturePayload(
             transaction=_transaction(answer), errors=user_errors(answer.refusals), replayed=answer.replayed
         )
@@ -219,21 +218,10 @@ class Mutation(RecoveryMutations, WebhookMutations, DiscrepancyMutations):
             )
             return info.context.acts.authorized.void(actor, wanted)
 
-        answer = await _answer(info.context, act)
+        answer = await answer_of(info.context, act)
         return VoidPayload(
             transaction=_transaction(answer), errors=user_errors(answer.refusals), replayed=answer.replayed
         )
-
-
-async def _answer(context: Context, act: Callable[[Actor], Awaitable[Answer]]) -> Answer:
-    """Call an act; a refusal becomes an answer that holds nothing else. What the loaders knew is out of date then."""
-    actor = context.require_actor()
-    try:
-        return await act(actor)
-    except Refusal as refusal:
-        return Answer(refusals=(refusal,))
-    finally:
-        context.forget_loaded()
 
 
 def _transaction(answer: Answer) -> Transaction | None:

@@ -6,15 +6,14 @@ from typing import Annotated
 import strawberry
 
 from api.graphql.context import Info
+from api.graphql.mutations import answer_of
 from api.graphql.nodes import Node
 from api.graphql.paging import After, Before, Connection, First, Last, Ordering, connection, page_request
 from api.graphql.problems import UserError, user_errors
 from api.graphql.refunds import Refund, refund_with
 from api.graphql.transaction_links import LazyTransaction, linked, transaction_behind
 from domain import ids
-from domain.errors import Refusal
 from domain.ids import AttemptId, IdKind, TransactionId
-from domain.payments.answer import Answer
 from domain.payments.attempt import AttemptKind
 from domain.payments.attempt_queries import ANY_OPEN_ATTEMPT, AttemptView, RecoveryState
 from domain.payments.attempt_queries import AttemptFilter as Filter
@@ -230,13 +229,7 @@ class RecoveryMutations:
             reason=input.reason,
             processor_reference=input.processor_reference,
         )
-        actor = info.context.require_actor()
-        try:
-            answer = await info.context.acts.resolve_attempt(actor, wanted)
-        except Refusal as refusal:
-            answer = Answer(refusals=(refusal,))
-        finally:
-            info.context.forget_loaded()
+        answer = await answer_of(info.context, lambda actor: info.context.acts.resolve_attempt(actor, wanted))
         return ResolveAttemptPayload(
             attempt_id=attempt_id,
             transaction=None if answer.transaction is None else linked(answer.transaction),

@@ -8,6 +8,7 @@ import structlog
 from strawberry.scalars import JSON
 
 from api.graphql.context import Info
+from api.graphql.mutations import ERRORS, KEY, REPLAYED
 from api.graphql.nodes import Node
 from api.graphql.paging import After, Before, Connection, First, Last, Ordering, connection, page_request
 from api.graphql.problems import UserError, user_errors
@@ -162,9 +163,7 @@ class WebhookQueries:
 class ReapplyWebhookEventInput:
     """What reapplyWebhookEvent takes."""
 
-    idempotency_key: str = strawberry.field(
-        description="A name of your own for this act, 1 to 255 characters: the same key with the same input does it once."
-    )
+    idempotency_key: str = strawberry.field(description=KEY)
     webhook_event_id: strawberry.ID = strawberry.field(description="Which: QUARANTINED, IGNORED or PARKED.")
     reason: str = strawberry.field(description="Why, for the audit log: 1 to 500 characters.")
 
@@ -176,10 +175,8 @@ class ReapplyWebhookEventPayload:
     webhook_event: WebhookEvent | None = strawberry.field(
         description="The event as it stands now: it may have been put aside again. Null when the input was refused."
     )
-    errors: list[UserError] = strawberry.field(description="Why it was refused; empty when all is well.")
-    replayed: bool = strawberry.field(
-        description="Whether an earlier request with the same idempotency key had done it."
-    )
+    errors: list[UserError] = strawberry.field(description=ERRORS)
+    replayed: bool = strawberry.field(description=REPLAYED)
 
 
 @strawberry.type
