@@ -8,6 +8,7 @@ from collections import Counter
 from datetime import timedelta
 
 from domain.audit import Origin
+from domain.ids import TransactionId
 from domain.payments.books import Contradiction
 from domain.payments.gateway import ChargeReport, ChargeStatus, OutcomeUnknown, PaymentGateway, RequestRejected
 from domain.payments.outcomes import Outcomes
@@ -46,16 +47,15 @@ class OrphanSweep:
             return SweepResult(mark=start)
         found: Counter[str] = Counter()
         async for dated in self._records.charges(Window(start, end)):
-            if dated.report.status is ChargeStatus.UNCONFIRMED and dated.report.transaction_id is not None:
-                found[await self._settle(dated.report, run)] += 1
+            report = dated.report
+            if report.status is ChargeStatus.UNCONFIRMED and report.transaction_id is not None:
+                found[await self._settle(report, report.transaction_id, run)] += 1
         return SweepResult(mark=end, found=found, more=end < last)
 
-    async def _settle(self, report: ChargeReport, run: SweepRun) -> str:
+    async def _settle(self, report: ChargeReport, transaction_id: TransactionId, run: SweepRun) -> str:
         """Do what is right with an unconfirmed charge that carries an id of ours; what that was, for the log."""
-        if report.transaction_id is None:
-            return "foreign"
         async with self._units.autocommit() as uow:
-            transaction = await uow.transactions.get(report.transaction_id)
+            transaction = await uow.transactions.get(transaction_id)
         if transaction is None:
             # Another installation may share the account; what is not in our books is not ours to cancel.
             return "strays"
