@@ -10,6 +10,7 @@ from domain.errors import CardNumberRefused, InvalidIdempotencyKey, InvalidMetad
 JsonValue: TypeAlias = "str | int | float | bool | list[JsonValue] | dict[str, JsonValue] | None"
 
 IDEMPOTENCY_KEY_LENGTH_MAX = 255
+PROCESSOR_ID_LENGTH_MAX = 255
 METADATA_BYTES_MAX = 8 * 1024
 METADATA_DEPTH_MAX = 5
 _INTEGER_MIN, _INTEGER_MAX = -(2**63), 2**63 - 1
@@ -49,6 +50,19 @@ def check_text(text: str, *, path: tuple[str, ...], length_max: int) -> None:
         raise InvalidText("The text holds a NUL or a lone surrogate, which cannot be stored.", path=path)
     if looks_like_card_number(text):
         raise CardNumberRefused(path=path)
+
+
+def check_reason(reason: str, *, length_max: int) -> None:
+    """Raise InvalidText or CardNumberRefused for what cannot stand in the audit log as the reason of an act."""
+    path = ("input", "reason")
+    if not reason.strip():
+        raise InvalidText("Say why: whoever reads the audit log will ask.", path=path)
+    check_text(reason, path=path, length_max=length_max)
+
+
+def is_processor_id(text: str) -> bool:
+    """Whether the text can be an id of the processor's: a plain name, because it becomes a part of the processor's URLs."""
+    return len(text) <= PROCESSOR_ID_LENGTH_MAX and text.isascii() and text.replace("_", "").isalnum()
 
 
 def check_idempotency_key(key: str) -> None:

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 from domain.access import EVERYTHING, Actor, ActorKind
 from domain.audit import AuditAction, AuditEntry
-from domain.errors import Forbidden, InvalidText, NotFound, NotReapplicable
+from domain.errors import Forbidden, NotFound, NotReapplicable
 from domain.idempotency import KeyedAct, KeyUse, fingerprint, first_use
 from domain.ids import NIL, AuditEntryId, IdKind, TransactionId, WebhookEventId, encode
 from domain.messaging.apply_webhooks import Applied, ApplyWebhooks
 from domain.messaging.webhook_events import WebhookEvent
 from domain.ports import Clock, IdSource, UnitOfWork, UnitsOfWork
-from domain.text import check_idempotency_key, check_text
+from domain.text import check_idempotency_key, check_reason
 
 REASON_LENGTH_MAX = 500
 
@@ -41,7 +41,7 @@ class ReapplyWebhook:
         if not actor.is_admin:
             raise Forbidden("Only administrators may apply a webhook event again.")
         check_idempotency_key(wanted.idempotency_key)
-        _check_reason(wanted.reason)
+        check_reason(wanted.reason, length_max=REASON_LENGTH_MAX)
         if wanted.event_id is None:
             raise NotFound(path=("input", "webhookEventId"))
         async with self._units.begin() as uow:
@@ -87,10 +87,3 @@ class ReapplyWebhook:
             )
         )
         return event
-
-
-def _check_reason(reason: str) -> None:
-    path = ("input", "reason")
-    if not reason.strip():
-        raise InvalidText("Say why: whoever reads the audit log will ask.", path=path)
-    check_text(reason, path=path, length_max=REASON_LENGTH_MAX)

@@ -15,10 +15,17 @@ from domain.payments.gateway import OutcomeUnknown, PaymentGateway, RejectionKin
 from domain.payments.runner import AttemptRunner
 from domain.payments.transaction import CaptureMethod, PaymentMethodSummary, Transaction, TransactionStatus
 from domain.ports import Clock, IdSource, UnitOfWork, UnitsOfWork
-from domain.text import JsonValue, check_idempotency_key, check_metadata, check_text, looks_like_card_number
+from domain.text import (
+    PROCESSOR_ID_LENGTH_MAX,
+    JsonValue,
+    check_idempotency_key,
+    check_metadata,
+    check_text,
+    is_processor_id,
+    looks_like_card_number,
+)
 
 DESCRIPTION_LENGTH_MAX = 1000
-PAYMENT_METHOD_LENGTH_MAX = 255
 RETURN_URL_LENGTH_MAX = 2000
 PROCESSOR = "stripe"
 
@@ -191,9 +198,8 @@ def _check_payment_method(payment_method_id: str) -> None:
     if looks_like_card_number(payment_method_id):
         raise InvalidPaymentMethod(CardNumberRefused.default_message(), path=path)
     try:
-        check_text(payment_method_id, path=path, length_max=PAYMENT_METHOD_LENGTH_MAX)
+        check_text(payment_method_id, path=path, length_max=PROCESSOR_ID_LENGTH_MAX)
     except Refusal as error:
         raise InvalidPaymentMethod(error.message, path=path) from error
-    # The id becomes a part of the processor's URLs, so that nothing but a plain name may pass.
-    if not payment_method_id.isascii() or not payment_method_id.replace("_", "").isalnum():
+    if not is_processor_id(payment_method_id):
         raise InvalidPaymentMethod("A payment method id holds letters, digits and underscores only.", path=path)

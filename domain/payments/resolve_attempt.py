@@ -35,10 +35,9 @@ from domain.payments.refund import Refund
 from domain.payments.runner import AttemptRunner
 from domain.payments.transaction import UNDECIDED, Failure, Transaction
 from domain.ports import Clock, IdSource, UnitOfWork, UnitsOfWork
-from domain.text import JsonValue, check_idempotency_key, check_text
+from domain.text import JsonValue, check_idempotency_key, check_reason, is_processor_id
 
 REASON_LENGTH_MAX = 1000
-REFERENCE_LENGTH_MAX = 255
 
 _TAKEN = frozenset({ChargeStatus.SUCCEEDED, ChargeStatus.AUTHORIZED, ChargeStatus.PROCESSING})
 _DECIDED_BY_PERSON = Failure(
@@ -300,18 +299,12 @@ class ResolveAttempt:
 
 def _check(wanted: NewResolution) -> None:
     check_idempotency_key(wanted.idempotency_key)
-    path = ("input", "reason")
-    if not wanted.reason.strip():
-        raise InvalidText("Say why, for those who read the audit log.", path=path)
-    check_text(wanted.reason, path=path, length_max=REASON_LENGTH_MAX)
+    check_reason(wanted.reason, length_max=REASON_LENGTH_MAX)
     path = ("input", "processorReference")
     given = wanted.processor_reference
     if (given is not None) is not (wanted.resolution is AttemptResolution.MARK_REFUNDED):
         raise InvalidText("The processor's id of the refund goes with MARK_REFUNDED, and with nothing else.", path=path)
-    # It becomes a part of the processor's URLs, so that nothing but a plain name may pass.
-    if given is not None and not (
-        len(given) <= REFERENCE_LENGTH_MAX and given.isascii() and given.replace("_", "").isalnum()
-    ):
+    if given is not None and not is_processor_id(given):
         raise InvalidText("A processor's id holds letters, digits and underscores only.", path=path)
 
 

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 from domain.access import EVERYTHING, Actor, ActorKind
 from domain.audit import AuditAction, AuditEntry
-from domain.errors import AlreadyResolved, Forbidden, InvalidText, NotFound
+from domain.errors import AlreadyResolved, Forbidden, NotFound
 from domain.idempotency import KeyedAct, KeyUse, fingerprint, first_use
 from domain.ids import NIL, AuditEntryId, DiscrepancyId, IdKind, TransactionId, encode
 from domain.ports import Clock, IdSource, UnitOfWork, UnitsOfWork
 from domain.reconciliation.discrepancies import Discrepancy
-from domain.text import JsonValue, check_idempotency_key, check_text
+from domain.text import JsonValue, check_idempotency_key, check_reason
 
 REASON_LENGTH_MAX = 500
 
@@ -40,7 +40,7 @@ class ResolveDiscrepancy:
         if not actor.is_admin:
             raise Forbidden("Only administrators may resolve a discrepancy.")
         check_idempotency_key(wanted.idempotency_key)
-        _check_reason(wanted.reason)
+        check_reason(wanted.reason, length_max=REASON_LENGTH_MAX)
         if wanted.discrepancy_id is None:
             raise NotFound(path=("input", "discrepancyId"))
         async with self._units.begin() as uow:
@@ -95,10 +95,3 @@ def _told(discrepancy: Discrepancy, reason: str) -> dict[str, JsonValue]:
         "summary": difference.summary,
         "reason": reason,
     }
-
-
-def _check_reason(reason: str) -> None:
-    path = ("input", "reason")
-    if not reason.strip():
-        raise InvalidText("Say why: whoever reads the audit log will ask.", path=path)
-    check_text(reason, path=path, length_max=REASON_LENGTH_MAX)

@@ -18,6 +18,7 @@ from domain.payments.gateway import (
     RequestRejected,
 )
 from domain.payments.transaction import Failure, PaymentMethodSummary
+from domain.text import is_processor_id
 from gateways.stripe.account import Account
 from gateways.stripe.calls import CallObserver, Calls
 from gateways.stripe.charges import Charges
@@ -27,7 +28,7 @@ from gateways.stripe.errors import CallFailed
 from gateways.stripe.outcome import one_outcome
 from gateways.stripe.refunds import Refunds
 
-_ID = re.compile(r"[A-Za-z0-9_]{1,255}")
+_SECRET_KEY = re.compile(r"[A-Za-z0-9_]{1,255}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +47,7 @@ class StripeConfig:
     idle_connections_max: int = 20
 
     def __post_init__(self) -> None:
-        if not _ID.fullmatch(self.secret_key):
+        if not _SECRET_KEY.fullmatch(self.secret_key):
             raise ValueError("Stripe's secret key is letters, digits and underscores.")
         address = urlsplit(self.api_base)
         if address.scheme not in {"http", "https"} or not address.hostname or address.path.strip("/") or address.query:
@@ -147,6 +148,6 @@ class StripeGateway:
 
 def _refuse_malformed(payment_method_id: str) -> None:
     """Refuse an id that Stripe cannot have given: it would become part of an address, and ".." leads elsewhere."""
-    if not _ID.fullmatch(payment_method_id):
+    if not is_processor_id(payment_method_id):
         message = "No payment method has such an id."
         raise RequestRejected(RejectionKind.PAYMENT_METHOD, Failure("resource_missing", message))

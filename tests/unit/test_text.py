@@ -10,9 +10,12 @@ from domain.errors import CardNumberRefused, FlorinError, InvalidIdempotencyKey,
 from domain.text import (
     METADATA_BYTES_MAX,
     METADATA_DEPTH_MAX,
+    PROCESSOR_ID_LENGTH_MAX,
     check_idempotency_key,
     check_metadata,
+    check_reason,
     check_text,
+    is_processor_id,
     looks_like_card_number,
 )
 
@@ -123,6 +126,26 @@ def test_a_text_may_be_as_long_as_its_limit_and_no_longer() -> None:
     check_text("ä" * 10, path=("x",), length_max=10)
     with pytest.raises(InvalidText, match="10 is the most"):
         check_text("ä" * 11, path=("x",), length_max=10)
+
+
+def test_a_reason_is_any_text_that_says_something() -> None:
+    check_reason("so it is", length_max=8)
+    for reason in ("", " \n\t", "so it was", "a\0"):
+        with pytest.raises(InvalidText) as raised:
+            check_reason(reason, length_max=8)
+        assert raised.value.path == ("input", "reason")
+
+
+@pytest.mark.parametrize("text", ["pm_card_visa", "re_1", "x", "A" * PROCESSOR_ID_LENGTH_MAX])
+def test_a_processor_s_id_is_a_plain_name(text: str) -> None:
+    assert is_processor_id(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "_", "..", "a/b", "a b", "re_1\n", "r\u00e9_1", "re_\uff11", "a" * (PROCESSOR_ID_LENGTH_MAX + 1)]
+)
+def test_what_would_lead_elsewhere_is_no_processor_s_id(text: str) -> None:
+    assert not is_processor_id(text)
 
 
 @pytest.mark.parametrize("key", ["k", "k" * 255, "ключ", " ", "Schlüssel/1?x=y#z", "😀" * 255])
