@@ -1,11 +1,18 @@
-"""Connections: what happens to one that died unnoticed."""
+"""Connections: what happens where there is none, and to one that is gone."""
+
+from dataclasses import replace
+from uuid import UUID
 
 import asyncpg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from domain.errors import Unavailable
+from persistence.engine import open_engine
 from persistence.unit_of_work import SqlUnitsOfWork
+from tests.support.database import patient_config
+from tests.support.records import user
 
 
 async def test_a_connection_that_died_while_it_was_idle_is_replaced(
@@ -22,3 +29,33 @@ async def test_a_connection_that_died_while_it_was_idle_is_replaced(
         await other.close()
     async with units.begin() as uow:
         assert await uow.users.get_by_email("nobody@example.com") is None
+
+
+async def test_who_cannot_get_a_connection_is_told_so(app_database_url: str, engine: AsyncEngine) -> None:
+    small = open_engine(replace(patient_config(app_database_url), pool_size=1, pool_timeout_seconds=0.01))
+    units = SqlUnitsOfWork(small)
+    async with units.begin():
+        with pytest.raises(Unavailable):
+            async with units.begin():
+                raise AssertionError("there was no second connection")
+    await small.dispose()
+
+
+async def test_a_database_that_ends_the_connection_is_unavailable_and_keeps_nothing(
+    engine: AsyncEngine, units: SqlUnitsOfWork
+) -> None:
+    somebody = user(UUID(int=1))
+
+    async def lose_the_connection() -> None:
+        async with engine.connect() as watcher, units.begin() as uow:
+            await uow.users.add(somebody)
+            await watcher.exec_driver_sql(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE state = 'idle in transaction' AND datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            await uow.users.get(somebody.id)
+
+    with pytest.raises(Unavailable):
+        await lose_the_connection()
+    async with units.begin() as uow:
+        assert await uow.users.get(somebody.id) is None

@@ -21,7 +21,7 @@ from domain.payments.transaction import (
     TransactionStatus,
 )
 from persistence.unit_of_work import SqlUnitsOfWork
-from tests.support.clock import START
+from tests.support.clock import START, SequentialIds
 
 TEN_DOLLARS = Money(1000, Currency.USD)
 
@@ -117,6 +117,18 @@ def attempt(
         amount=None if kind is AttemptKind.VOID else 1000,
         step=AttemptStep.CREATE if kind is AttemptKind.CHARGE else AttemptStep.SEND,
     )
+
+
+async def add_charges(units: SqlUnitsOfWork, ids: SequentialIds, payer: UserId, number: int) -> list[Attempt]:
+    """Store so many payments that have just begun; their attempts, whose leases their caller holds."""
+    added = []
+    async with units.begin() as uow:
+        for _ in range(number):
+            begun = transaction(ids.new(), payer)
+            await uow.transactions.add(begun)
+            added.append(attempt(ids.new(), begun.id))
+            await uow.attempts.add(added[-1])
+    return added
 
 
 def refund(
