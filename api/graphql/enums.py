@@ -136,7 +136,7 @@ _publish(
         EventState.RECEIVED: "It waits to be applied, for the first time or again.",
         EventState.APPLIED: "Its object was looked up, and what that said was applied. It may have changed nothing.",
         EventState.IGNORED: "It is about something that Florin does not keep, or of another program.",
-        EventState.QUARANTINED: "What it is about contradicts what we know, or claims to be ours: a person should look.",
+        EventState.QUARANTINED: "What it is about contradicts us, claims to be ours, or cannot be read: a person should look.",
         EventState.PARKED: "A mistake of Florin kept it from being applied, several times in a row: a person should look.",
     },
     name="WebhookEventState",

@@ -14,13 +14,16 @@ from domain.messaging.event_source import OwnAccount
 from domain.messaging.webhook_events import EventState, EventSubject, WebhookEvent
 from domain.payments.attempt import pause_before_recheck
 from domain.payments.books import Contradiction, Premature, StrayObject, UnknownObject
-from domain.payments.gateway import OutcomeUnknown, RequestRejected
+from domain.payments.gateway import OutcomeUnknown, RequestRejected, Unreadable
 from domain.payments.refresh import Findings, Refresh
 from domain.payments.transaction import Transaction
 from domain.ports import Clock, StaleVersion, UnitOfWork, UnitsOfWork
 
 FAILURES_MAX = 5
 """After so many errors of ours in a row an event is parked: the next try would fail too, until somebody repairs the cause."""
+
+UNREADABLE_TRIES_MAX = 10
+"""From this try on, 43 minutes or more after the first, an event whose object cannot be read waits for a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,10 @@ class Applied:
 
 class _Misaddressed(Exception):
     """The event is of another mode or account than this service."""
+
+
+class _Illegible(Exception):
+    """What the event is about could not be read so often that it is no bad moment of the processor's."""
 
 
 class ApplyWebhooks:
@@ -111,8 +118,8 @@ class ApplyWebhooks:
                 # A change of our own may have overtaken what was fetched; what still contradicts when fetched again does so.
                 return await self._apply(events, findings)
         except (OutcomeUnknown, Premature, StaleVersion, Unavailable) as error:
-            return await self._defer(events, repr(error), tries=max(event.tries for event in events), failed=False)
-        except (_Misaddressed, Contradiction, RequestRejected, StrayObject) as error:
+            return await self._defer(events, repr(error), tries=_tries(events), failed=False)
+        except (_Misaddressed, _Illegible, Contradiction, RequestRejected, StrayObject) as error:
             return await self._settle(events, EventState.QUARANTINED, str(error), findings)
         except UnknownObject as error:
             return await self._settle(events, EventState.IGNORED, str(error), findings)
@@ -129,7 +136,12 @@ class ApplyWebhooks:
                 events, EventState.APPLIED, None, transaction_id=transaction.id, at=self._clock.now()
             )
 
-        await refresh(event.reference, Origin.WEBHOOK, record=record, findings=findings)
+        try:
+            await refresh(event.reference, Origin.WEBHOOK, record=record, findings=findings)
+        except Unreadable as error:
+            if _tries(events) < UNREADABLE_TRIES_MAX:
+                raise
+            raise _Illegible(f"What it is about cannot be read. {error}.") from error
         return Applied(EventState.APPLIED)
 
     async def _check_address(self, event: WebhookEvent) -> None:
@@ -153,6 +165,10 @@ class ApplyWebhooks:
         async with self._units.autocommit() as uow:
             await uow.webhook_events.defer(events, pause_before_recheck(tries), reason, failed=failed)
         return Applied(EventState.RECEIVED, reason)
+
+
+def _tries(events: Sequence[WebhookEvent]) -> int:
+    return max(event.tries for event in events)
 
 
 def _object_of(event: WebhookEvent) -> tuple[object, ...]:

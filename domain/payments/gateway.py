@@ -134,6 +134,10 @@ class OutcomeUnknown(Exception):
     """No definite answer came: a timeout, a dropped connection, a 5xx, a key or an object in use. Look it up later."""
 
 
+class Unreadable(OutcomeUnknown):
+    """An answer came, but it lacks what the processor says it has. Another look may bring a better one, or never will."""
+
+
 class RejectionKind(StrEnum):
     """What was wrong with a request that the processor rejected."""
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import structlog
 
-from domain.payments.gateway import OutcomeUnknown, RequestRejected
+from domain.payments.gateway import OutcomeUnknown, RequestRejected, Unreadable
 from gateways.stripe.errors import CallFailed
 from gateways.stripe.shapes import OddShape
 
@@ -28,7 +28,7 @@ async def one_outcome(act: str, *, deadline_seconds: float | None) -> AsyncItera
         raise OutcomeUnknown(f"{act}: no answer within {deadline_seconds} s") from None
     except OddShape as odd:
         _log.error("processor_answer_odd", act=act, reason=str(odd))
-        raise OutcomeUnknown(f"{act}: {odd}") from odd
+        raise Unreadable(f"{act}: {odd}") from odd
     except Exception as error:  # noqa: BLE001  # Whatever the mistake is, money may have moved: it is no failure.
         # The trace is of names and lines only: the error's text, or local variables, may quote what was sent.
         trace = "".join(traceback.format_tb(error.__traceback__))

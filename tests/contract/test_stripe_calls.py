@@ -13,6 +13,7 @@ import structlog
 from domain.payments.gateway import (
     ChargeStatus,
     OutcomeUnknown,
+    Unreadable,
 )
 from gateways.stripe.client import ANSWER_BYTES_MAX
 from gateways.stripe.gateway import StripeConfig, StripeGateway
@@ -146,7 +147,7 @@ ODD_INTENTS: dict[str, dict[str, object]] = {
 @pytest.mark.parametrize("changes", ODD_INTENTS.values(), ids=ODD_INTENTS.keys())
 async def test_an_object_without_its_fields_is_an_unknown_outcome(changes: dict[str, object]) -> None:
     wire = Wire(ok(intent() | changes))
-    with pytest.raises(OutcomeUnknown):
+    with pytest.raises(Unreadable):
         await gateway_over(wire).confirm_charge("pi_1", return_url=None, key="k")
 
 

@@ -4,16 +4,19 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 
 from domain import leases
+from domain.access import Role
 from domain.currencies import Currency
-from domain.ids import NIL, RefundId, TransactionId
-from domain.messaging.apply_webhooks import FAILURES_MAX
+from domain.ids import NIL, RefundId, TransactionId, WebhookEventId
+from domain.messaging.apply_webhooks import FAILURES_MAX, UNREADABLE_TRIES_MAX, Applied
+from domain.messaging.reapply_webhook import NewReapplication, ReapplyWebhook
 from domain.messaging.webhook_events import EventState, EventSubject
 from domain.money import Money
-from domain.payments.gateway import OutcomeUnknown, RefundReport, RefundReportStatus
+from domain.payments.gateway import OutcomeUnknown, RefundReport, RefundReportStatus, Unreadable
 from domain.payments.transaction import Transaction, TransactionStatus
 from tests.support.acts import Acts, transaction_in
 from tests.support.database import make_due, rows
@@ -310,6 +313,55 @@ async def test_an_absent_processor_is_no_mistake_of_ours(acts: Acts) -> None:
         assert await fail_once(acts) == [RECEIVED]
     assert await acts.apply_events() == [APPLIED]
     assert (await acts.now(pending.id)).status is S.COMPLETED
+
+
+async def find_unreadable(acts: Acts, method: str = "look_up_charge") -> list[EventState]:
+    acts.gateway.fail_next(method, Unreadable(f"{method}: amount is no whole number"))
+    return await acts.apply_events()
+
+
+async def test_an_event_whose_object_cannot_be_read_waits_for_a_person_in_the_end(acts: Acts) -> None:
+    pending = await left_open(acts)
+    await store_many(acts, [pending.processor_reference])
+    for _ in range(UNREADABLE_TRIES_MAX - 1):
+        assert await find_unreadable(acts) == [RECEIVED]
+    assert await find_unreadable(acts) == [QUARANTINED]
+    assert await reasons(acts) == ["What it is about cannot be read. look_up_charge: amount is no whole number."]
+    assert await rows(acts.engine, "SELECT transaction_id FROM webhook_events") == [(pending.id,)]
+    assert await acts.apply_events() == []
+    assert await acts.now(pending.id) == pending
+
+
+async def test_what_could_not_be_read_is_applied_when_it_can_be_or_put_aside_again(acts: Acts) -> None:
+    pending, admin = await left_open(acts), await acts.add_actor(Role.ADMIN)
+    await store_many(acts, [pending.processor_reference])
+    for _ in range(UNREADABLE_TRIES_MAX):
+        await find_unreadable(acts)
+    ((public_id,),) = await rows(acts.engine, "SELECT public_id FROM webhook_events")
+    reapply = ReapplyWebhook(units=acts.units, webhooks=acts.webhooks, clock=acts.clock, ids=acts.ids)
+
+    async def again(key: str) -> Applied | None:
+        event_id = WebhookEventId(UUID(str(public_id)))
+        return await reapply(admin, NewReapplication(idempotency_key=key, event_id=event_id, reason="Repaired."))
+
+    acts.gateway.fail_next("look_up_charge", Unreadable("still odd"))
+    assert await again("again-1") == Applied(QUARANTINED, "What it is about cannot be read. still odd.")
+    assert await again("again-2") == Applied(APPLIED)
+    assert (await acts.now(pending.id)).status is S.COMPLETED
+
+
+@pytest.mark.parametrize("method", ["look_up_charge", "account"])
+async def test_however_long_nobody_answers_an_event_waits(acts: Acts, method: str) -> None:
+    pending = await left_open(acts)
+    event = replace(acts.event("evt_1", CHARGE, pending.processor_reference), account=ACCOUNT)
+    # Who we are cannot be read: that says nothing of the event.
+    error = Unreadable("account: id is no text") if method == "account" else OutcomeUnknown("away")
+    acts.gateway.fail_next(method, error)
+    assert await acts.tell_of(event) == [RECEIVED]
+    for _ in range(UNREADABLE_TRIES_MAX):
+        acts.gateway.fail_next(method, error)
+        assert await acts.apply_events() == [RECEIVED]
+    assert await acts.apply_events() == [APPLIED]
 
 
 async def test_an_event_whose_look_takes_long_stays_claimed(acts: Acts, monkeypatch: pytest.MonkeyPatch) -> None:
