@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Self
+from uuid import UUID
 
-from domain.access import ActorKind
+from domain.access import Actor, ActorKind
 from domain.ids import AuditEntryId, TransactionId, UserId
 from domain.text import JsonValue
 
@@ -62,3 +64,25 @@ class AuditEntry:
     actor_id: UserId | None
     details: Mapping[str, JsonValue]
     at: datetime
+
+    @classmethod
+    def by(
+        cls,
+        actor: Actor,
+        action: AuditAction,
+        *,
+        new_id: UUID,
+        transaction_id: TransactionId | None,
+        details: Mapping[str, JsonValue],
+        at: datetime,
+    ) -> Self:
+        """The entry of what a user has asked for."""
+        return cls(
+            id=AuditEntryId(new_id),
+            transaction_id=transaction_id,
+            action=action,
+            actor_kind=ActorKind.USER,
+            actor_id=actor.user_id,
+            details=details,
+            at=at,
+        )

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from domain.access import EVERYTHING, Actor, ActorKind
+from domain.access import EVERYTHING, Actor
 from domain.audit import AuditAction, AuditEntry
 from domain.errors import Forbidden, NotFound, NotReapplicable
 from domain.idempotency import KeyedAct, KeyUse, fingerprint, first_use
-from domain.ids import NIL, AuditEntryId, IdKind, TransactionId, WebhookEventId, encode
+from domain.ids import NIL, IdKind, TransactionId, WebhookEventId, encode
 from domain.messaging.apply_webhooks import Applied, ApplyWebhooks
 from domain.messaging.webhook_events import WebhookEvent
 from domain.ports import Clock, IdSource, UnitOfWork, UnitsOfWork
@@ -70,12 +70,11 @@ class ReapplyWebhook:
         if event is None:
             raise NotReapplicable(f"The event is {found.state}.", path=("input", "webhookEventId"))
         await uow.audit.append(
-            AuditEntry(
-                id=AuditEntryId(self._ids.new()),
+            AuditEntry.by(
+                actor,
+                AuditAction.WEBHOOK_EVENT_REAPPLIED,
+                new_id=self._ids.new(),
                 transaction_id=found.transaction_id,
-                action=AuditAction.WEBHOOK_EVENT_REAPPLIED,
-                actor_kind=ActorKind.USER,
-                actor_id=actor.user_id,
                 details={
                     "webhookEventId": encode(IdKind.WEBHOOK_EVENT, event_id),
                     "eventId": found.id,

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from domain.access import Actor, ActorKind
+from domain.access import Actor
 from domain.audit import AuditAction, AuditEntry, Origin
 from domain.errors import (
     NotCapturable,
@@ -13,7 +13,7 @@ from domain.errors import (
     Refusal,
 )
 from domain.idempotency import KeyedAct, KeyUse, fingerprint, first_use
-from domain.ids import AttemptId, AuditEntryId, TransactionId
+from domain.ids import AttemptId, TransactionId
 from domain.money import Money
 from domain.payments.answer import Answer
 from domain.payments.attempt import Attempt, AttemptKind, AttemptStep
@@ -141,12 +141,11 @@ class AuthorizedPayments:
             return await self._answer(uow, act, transaction_id, replayed=False)
 
     def _requested(self, actor: Actor, act: _Act, attempt: Attempt) -> AuditEntry:
-        return AuditEntry(
-            id=AuditEntryId(self._ids.new()),
+        return AuditEntry.by(
+            actor,
+            act.requested,
+            new_id=self._ids.new(),
             transaction_id=attempt.transaction_id,
-            action=act.requested,
-            actor_kind=ActorKind.USER,
-            actor_id=actor.user_id,
             details={} if attempt.amount is None else {"amountMinor": str(attempt.amount)},
             at=self._clock.now(),
         )

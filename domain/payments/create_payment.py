@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from domain.access import Actor, ActorKind
+from domain.access import Actor
 from domain.audit import AuditAction, AuditEntry, Origin
 from domain.errors import CardNumberRefused, InvalidAmount, InvalidPaymentMethod, InvalidText, Refusal
 from domain.idempotency import KeyedAct, KeyUse, fingerprint, first_use
-from domain.ids import AttemptId, AuditEntryId, TransactionId
+from domain.ids import AttemptId, TransactionId
 from domain.money import Money, MoneyError
 from domain.payments.answer import Answer, refusals_of_charge
 from domain.payments.attempt import Attempt, AttemptKind, AttemptStep
@@ -160,12 +160,11 @@ class CreatePayment:
         return transaction, attempt
 
     def _created(self, actor: Actor, transaction: Transaction) -> AuditEntry:
-        return AuditEntry(
-            id=AuditEntryId(self._ids.new()),
+        return AuditEntry.by(
+            actor,
+            AuditAction.TRANSACTION_CREATED,
+            new_id=self._ids.new(),
             transaction_id=transaction.id,
-            action=AuditAction.TRANSACTION_CREATED,
-            actor_kind=ActorKind.USER,
-            actor_id=actor.user_id,
             details={
                 "amountMinor": str(transaction.money.minor_units),
                 "currency": transaction.money.currency.value,

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
-from domain.access import Actor, ActorKind
+from domain.access import Actor
 from domain.audit import AuditAction, AuditEntry, Origin
 from domain.errors import (
     NotFound,
 )
 from domain.idempotency import KeyedAct, KeyUse, fingerprint, first_use
-from domain.ids import AttemptId, AuditEntryId, IdKind, RefundId, TransactionId, encode
+from domain.ids import AttemptId, IdKind, RefundId, TransactionId, encode
 from domain.money import Money
 from domain.payments.answer import Answer, refusals_of_refund
 from domain.payments.attempt import Attempt, AttemptKind, AttemptStep
@@ -124,12 +124,11 @@ class RefundPayment:
         return refund, attempt
 
     def _requested(self, actor: Actor, refund: Refund) -> AuditEntry:
-        return AuditEntry(
-            id=AuditEntryId(self._ids.new()),
+        return AuditEntry.by(
+            actor,
+            AuditAction.REFUND_REQUESTED,
+            new_id=self._ids.new(),
             transaction_id=refund.transaction_id,
-            action=AuditAction.REFUND_REQUESTED,
-            actor_kind=ActorKind.USER,
-            actor_id=actor.user_id,
             details={
                 "refundId": encode(IdKind.REFUND, refund.id),
                 "amountMinor": str(refund.money.minor_units),

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from domain.access import EVERYTHING, Actor, ActorKind
+from domain.access import EVERYTHING, Actor
 from domain.audit import AuditAction, AuditEntry, Origin
 from domain.errors import (
     ErrorCode,
@@ -16,7 +16,7 @@ from domain.errors import (
     ResolutionContradicted,
 )
 from domain.idempotency import KeyedAct, KeyUse, fingerprint, first_use
-from domain.ids import AttemptId, AuditEntryId, IdKind, TransactionId, encode
+from domain.ids import AttemptId, IdKind, TransactionId, encode
 from domain.payments.answer import Answer
 from domain.payments.attempt import Attempt, AttemptKind, pause_before_recheck
 from domain.payments.books import Contradiction, Premature, UnknownObject
@@ -283,12 +283,11 @@ class ResolveAttempt:
         }
         if wanted.processor_reference is not None:
             details["processorReference"] = wanted.processor_reference
-        return AuditEntry(
-            id=AuditEntryId(self._ids.new()),
+        return AuditEntry.by(
+            actor,
+            AuditAction.ATTEMPT_RESOLVED,
+            new_id=self._ids.new(),
             transaction_id=case.transaction.id,
-            action=AuditAction.ATTEMPT_RESOLVED,
-            actor_kind=ActorKind.USER,
-            actor_id=actor.user_id,
             details=details,
             at=self._clock.now(),
         )

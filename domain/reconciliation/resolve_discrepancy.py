@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from domain.access import EVERYTHING, Actor, ActorKind
+from domain.access import EVERYTHING, Actor
 from domain.audit import AuditAction, AuditEntry
 from domain.errors import AlreadyResolved, Forbidden, NotFound
 from domain.idempotency import KeyedAct, KeyUse, fingerprint, first_use
-from domain.ids import NIL, AuditEntryId, DiscrepancyId, IdKind, TransactionId, encode
+from domain.ids import NIL, DiscrepancyId, IdKind, TransactionId, encode
 from domain.ports import Clock, IdSource, UnitOfWork, UnitsOfWork
 from domain.reconciliation.discrepancies import Discrepancy
 from domain.text import JsonValue, check_idempotency_key, check_reason
@@ -73,12 +73,11 @@ class ResolveDiscrepancy:
         now = self._clock.now()
         await uow.discrepancies.resolve_by_person(discrepancy_id, actor.user_id, wanted.reason, now)
         await uow.audit.append(
-            AuditEntry(
-                id=AuditEntryId(self._ids.new()),
+            AuditEntry.by(
+                actor,
+                AuditAction.DISCREPANCY_RESOLVED,
+                new_id=self._ids.new(),
                 transaction_id=transaction_id,
-                action=AuditAction.DISCREPANCY_RESOLVED,
-                actor_kind=ActorKind.USER,
-                actor_id=actor.user_id,
                 details=_told(locked, wanted.reason),
                 at=now,
             )
