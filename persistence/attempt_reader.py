@@ -61,8 +61,7 @@ class SqlAttemptReader(BatchedReader):
     async def attempts_by_ids(self, ids: Sequence[AttemptId], scope: Scope) -> dict[AttemptId, AttemptView]:
         if scope.owner is not None:
             return {}
-        rows = await self._rows(select(*_COLUMNS).where(among(_c.id, ids)))
-        return {view.id: view for view in map(_view_of, rows)}
+        return await self._by_ids(ids, _c.id, select(*_COLUMNS), _view_of)
 
     async def attempts(self, where: AttemptFilter, page: PageRequest, scope: Scope) -> Page[AttemptView]:
         if scope.owner is not None:

@@ -46,6 +46,17 @@ class BatchedReader:
             by_parent[row["parent_id"]].append(row)
         return {parent: keyset.page_of(by_parent[parent], page, record) for parent in unique}
 
+    async def _by_ids(
+        self,
+        ids: Sequence[Id],
+        id_column: ColumnElement[Any],
+        statement: Select[*tuple[Any, ...]],
+        record: Callable[[RowMapping], T],
+    ) -> dict[Id, T]:
+        """What a statement finds of these ids, which its rows have under the name "id"."""
+        rows = await self._rows(statement.where(among(id_column, ids)))
+        return {row["id"]: record(row) for row in rows}
+
     async def _page(
         self,
         statement: Select[*tuple[Any, ...]],

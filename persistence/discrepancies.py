@@ -23,7 +23,7 @@ from domain.reconciliation.discrepancies import (
     Subject,
     SubjectKind,
 )
-from persistence.batched_reader import BatchedReader, administrators_only, among
+from persistence.batched_reader import BatchedReader, administrators_only
 from persistence.paging import Keyset
 from persistence.tables import discrepancies, reconciliation_findings
 
@@ -146,8 +146,8 @@ class SqlDiscrepancyReader(BatchedReader):
     async def discrepancies_by_ids(
         self, ids: Sequence[DiscrepancyId], actor: Actor
     ) -> dict[DiscrepancyId, Discrepancy]:
-        statement = select(discrepancies).where(among(_C.id, ids), administrators_only(actor))
-        return {found.id: found for found in map(_discrepancy_of, await self._rows(statement))}
+        statement = select(discrepancies).where(administrators_only(actor))
+        return await self._by_ids(ids, _C.id, statement, _discrepancy_of)
 
     async def discrepancies(self, actor: Actor, where: DiscrepancyFilter, page: PageRequest) -> Page[Discrepancy]:
         statement = select(discrepancies).where(administrators_only(actor), *_conditions(where))

@@ -8,7 +8,7 @@ from domain.access import Scope
 from domain.ids import DisputeId, TransactionId
 from domain.payments.dispute import Dispute
 from domain.payments.queries import Page, PageRequest
-from persistence.batched_reader import BatchedReader, among, of_visible
+from persistence.batched_reader import BatchedReader, of_visible
 from persistence.disputes import dispute_of
 from persistence.paging import Keyset
 from persistence.tables import disputes
@@ -21,8 +21,7 @@ class SqlDisputeReader(BatchedReader):
 
     async def disputes_by_ids(self, ids: Sequence[DisputeId], scope: Scope) -> dict[DisputeId, Dispute]:
         c = disputes.c
-        statement = select(*c).where(among(c.id, ids), of_visible(c.transaction_id, scope))
-        return {record.id: record for record in map(dispute_of, await self._rows(statement))}
+        return await self._by_ids(ids, c.id, select(*c).where(of_visible(c.transaction_id, scope)), dispute_of)
 
     async def disputes_of(
         self, transaction_ids: Sequence[TransactionId], page: PageRequest, scope: Scope

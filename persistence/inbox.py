@@ -10,7 +10,7 @@ from domain.ids import TransactionId, WebhookEventId
 from domain.messaging.inbox import Excerpt, InboxEntry, InboxFilter
 from domain.messaging.webhook_events import EventState
 from domain.payments.queries import Page, PageRequest
-from persistence.batched_reader import BatchedReader, administrators_only, among
+from persistence.batched_reader import BatchedReader, administrators_only
 from persistence.paging import Keyset
 from persistence.tables import webhook_events
 
@@ -31,8 +31,8 @@ class SqlInboxReader(BatchedReader):
         self._excerpt = excerpt
 
     async def events_by_ids(self, ids: Sequence[WebhookEventId], actor: Actor) -> dict[WebhookEventId, InboxEntry]:
-        statement = select(*_COLUMNS).where(among(webhook_events.c.public_id, ids), administrators_only(actor))
-        return {entry.id: entry for entry in map(self._entry_of, await self._rows(statement))}
+        statement = select(*_COLUMNS).where(administrators_only(actor))
+        return await self._by_ids(ids, webhook_events.c.public_id, statement, self._entry_of)
 
     async def events(self, actor: Actor, where: InboxFilter, page: PageRequest) -> Page[InboxEntry]:
         statement = select(*_COLUMNS).where(administrators_only(actor), *_conditions(where))

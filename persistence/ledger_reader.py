@@ -27,8 +27,8 @@ class SqlLedgerReader(BatchedReader):
     """The reads behind `domain.ledger.queries.LedgerReader`."""
 
     async def accounts_by_ids(self, ids: Sequence[LedgerAccountId], actor: Actor) -> dict[LedgerAccountId, Account]:
-        statement = select(*ledger_accounts.c).where(among(ledger_accounts.c.id, ids), staff_only(actor))
-        return {account.id: account for account in map(account_of, await self._rows(statement))}
+        statement = select(*ledger_accounts.c).where(staff_only(actor))
+        return await self._by_ids(ids, ledger_accounts.c.id, statement, account_of)
 
     async def accounts(self, actor: Actor, where: AccountFilter, page: PageRequest) -> Page[Account]:
         statement = select(*ledger_accounts.c).where(staff_only(actor), *_account_conditions(where))
@@ -78,8 +78,8 @@ class SqlLedgerReader(BatchedReader):
         ]
 
     async def entries_by_ids(self, ids: Sequence[JournalEntryId], actor: Actor) -> dict[JournalEntryId, JournalEntry]:
-        statement = select(*ENTRY_COLUMNS).where(among(journal_entries.c.id, ids), staff_only(actor))
-        return {entry.id: entry for entry in map(journal_entry_of, await self._rows(statement))}
+        statement = select(*ENTRY_COLUMNS).where(staff_only(actor))
+        return await self._by_ids(ids, journal_entries.c.id, statement, journal_entry_of)
 
     async def entries(self, actor: Actor, where: JournalFilter, page: PageRequest) -> Page[JournalEntry]:
         statement = select(*ENTRY_COLUMNS).where(staff_only(actor), *_entry_conditions(where))

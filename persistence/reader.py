@@ -52,9 +52,8 @@ class SqlReader(BatchedReader):
     """The reads behind `domain.payments.queries.Reader`."""
 
     async def transactions_by_ids(self, ids: Sequence[TransactionId], scope: Scope) -> dict[TransactionId, Transaction]:
-        c = transactions.c
-        statement = select(*TRANSACTION_COLUMNS).where(among(c.id, ids), visible(scope))
-        return {record.id: record for record in map(transaction_of, await self._rows(statement))}
+        statement = select(*TRANSACTION_COLUMNS).where(visible(scope))
+        return await self._by_ids(ids, transactions.c.id, statement, transaction_of)
 
     async def transactions(
         self, scope: Scope, where: TransactionFilter, order: Order, page: PageRequest
@@ -69,12 +68,11 @@ class SqlReader(BatchedReader):
 
     async def users_by_ids(self, ids: Sequence[UserId], scope: Scope) -> dict[UserId, User]:
         own = true() if scope.owner is None else users.c.id == scope.owner
-        statement = select(*users.c).where(among(users.c.id, ids), own)
-        return {record.id: record for record in map(user_of, await self._rows(statement))}
+        return await self._by_ids(ids, users.c.id, select(*users.c).where(own), user_of)
 
     async def refunds_by_ids(self, ids: Sequence[RefundId], scope: Scope) -> dict[RefundId, Refund]:
-        statement = select(*refunds.c).where(among(refunds.c.id, ids), of_visible(refunds.c.transaction_id, scope))
-        return {record.id: record for record in map(refund_of, await self._rows(statement))}
+        c = refunds.c
+        return await self._by_ids(ids, c.id, select(*c).where(of_visible(c.transaction_id, scope)), refund_of)
 
     async def refunds_of(
         self, transaction_ids: Sequence[TransactionId], page: PageRequest, scope: Scope
@@ -91,8 +89,7 @@ class SqlReader(BatchedReader):
 
     async def audit_entries_by_ids(self, ids: Sequence[AuditEntryId], scope: Scope) -> dict[AuditEntryId, AuditEntry]:
         c = audit_entries.c
-        statement = select(*c).where(among(c.id, ids), of_visible(c.transaction_id, scope))
-        return {record.id: record for record in map(audit_entry_of, await self._rows(statement))}
+        return await self._by_ids(ids, c.id, select(*c).where(of_visible(c.transaction_id, scope)), audit_entry_of)
 
     async def audit_log_of(
         self, transaction_ids: Sequence[TransactionId], page: PageRequest, scope: Scope
