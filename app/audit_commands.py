@@ -1,14 +1,12 @@
 """`florin audit`: prove that the audit log is what was written."""
 
-import asyncio
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from app.commands import CommandFailed, database_settings
+from app.commands import CommandFailed, read_everything
 
 audit_app = typer.Typer(help="The audit log.", no_args_is_help=True)
 
@@ -32,10 +30,9 @@ def verify(
 
     Prints the end of each chain: kept where nobody of the database's can write, it is the anchor of a later check.
     """
-    from domain.audit_chain import Head, Verdict, read_anchors  # noqa: PLC0415  as in app/cli.py
+    from domain.audit_chain import Head, read_anchors  # noqa: PLC0415  as in app/cli.py
     from domain.audit_chain import verify as verify_chains  # noqa: PLC0415  as in app/cli.py
     from persistence.audit_chain import SqlAuditChains  # noqa: PLC0415  as in app/cli.py
-    from persistence.engine import open_engine  # noqa: PLC0415  as in app/cli.py
 
     anchors: dict[int, Head] = {}
     if anchor is not None:
@@ -43,17 +40,7 @@ def verify(
             anchors = read_anchors(anchor.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise CommandFailed(f"The anchor {anchor} cannot be read: {error}") from error
-    # A large log takes as long as it takes; nobody waits for a page of it but this.
-    config = replace(database_settings().database(), statement_timeout_seconds=0)
-
-    async def go() -> Verdict:
-        engine = open_engine(config)
-        try:
-            return await verify_chains(SqlAuditChains(engine), anchors, _tell_progress)
-        finally:
-            await engine.dispose()
-
-    verdict = asyncio.run(go())
+    verdict = read_everything(lambda engine: verify_chains(SqlAuditChains(engine), anchors, _tell_progress))
     if verdict.breaches:
         raise CommandFailed("\n".join(["The audit log is not what was written.", *verdict.breaches]))
     print(f"{verdict.entries} entries in {len(verdict.heads)} chains are what was written.")

@@ -1,11 +1,16 @@
 """What the commands of the command line have in common."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
     from app.settings import DatabaseSettings, MigrationSettings, ProcessorSettings, Settings
 
+V = TypeVar("V")
 S = TypeVar("S", bound="DatabaseSettings | Settings")
 
 
@@ -47,6 +52,22 @@ def migration_settings() -> "MigrationSettings":
     from app.settings import load_migration_settings  # noqa: PLC0415  see above
 
     return _loaded(load_migration_settings, lambda _: "INFO")
+
+
+def read_everything(read: Callable[["AsyncEngine"], Awaitable[V]]) -> V:
+    """What a read of the whole database comes to. It takes as long as it takes: nobody waits for a page of it."""
+    from persistence.engine import open_engine  # noqa: PLC0415  see above
+
+    config = replace(database_settings().database(), statement_timeout_seconds=0)
+
+    async def go() -> V:
+        engine = open_engine(config)
+        try:
+            return await read(engine)
+        finally:
+            await engine.dispose()
+
+    return asyncio.run(go())
 
 
 def _loaded(load: Callable[[], S], log_level: Callable[[S], str]) -> S:

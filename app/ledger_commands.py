@@ -1,12 +1,10 @@
 """`florin ledger`: prove that the ledger adds up and agrees with the transactions."""
 
-import asyncio
 import sys
-from dataclasses import replace
 
 import typer
 
-from app.commands import CommandFailed, database_settings
+from app.commands import CommandFailed, read_everything
 
 ledger_app = typer.Typer(help="The ledger.", no_args_is_help=True)
 
@@ -25,22 +23,10 @@ def verify() -> None:
 
     May run beside a busy service: each comparison is of what one moment holds. Exits with 1 where something differs.
     """
-    from domain.ledger.verify import Verdict  # noqa: PLC0415  as in app/cli.py
     from domain.ledger.verify import verify as verify_ledger  # noqa: PLC0415  as in app/cli.py
-    from persistence.engine import open_engine  # noqa: PLC0415  as in app/cli.py
     from persistence.stored_ledger import SqlStoredLedger  # noqa: PLC0415  as in app/cli.py
 
-    # A large ledger takes as long as it takes; nobody waits for a page of it but this.
-    config = replace(database_settings().database(), statement_timeout_seconds=0)
-
-    async def go() -> Verdict:
-        engine = open_engine(config)
-        try:
-            return await verify_ledger(SqlStoredLedger(engine), _tell_progress)
-        finally:
-            await engine.dispose()
-
-    verdict = asyncio.run(go())
+    verdict = read_everything(lambda engine: verify_ledger(SqlStoredLedger(engine), _tell_progress))
     if verdict.differences:
         shown = verdict.differences[:_SHOWN_MAX]
         more = len(verdict.differences) - len(shown)
