@@ -57,21 +57,15 @@ class ThreeDSecurePage:
 
     async def show(self, request: Request) -> Response:
         with self._machine.begin() as op:
-            intent = _find(op, request.path_params["id"])
-            if intent is None:
-                return _page("Not found", "<p>There is no such payment.</p>", status=404)
-            if intent.body["status"] != "requires_action":
-                return _done(intent)
-            return _question(intent)
+            found = _find_waiting(op, request.path_params["id"])
+            return found if isinstance(found, Response) else _question(found)
 
     async def answer(self, request: Request) -> Response:
         form = await _read_form(request)
         with self._machine.begin() as op:
-            intent = _find(op, request.path_params["id"])
-            if intent is None:
-                return _page("Not found", "<p>There is no such payment.</p>", status=404)
-            if intent.body["status"] != "requires_action":
-                return _done(intent)
+            intent = _find_waiting(op, request.path_params["id"])
+            if isinstance(intent, Response):
+                return intent
             token = intent.private["token"]
             if not secrets.compare_digest(form.get("token", "").encode(), token.encode()):
                 return _page("Expired", "<p>This form is out of date. Open the page again.</p>", status=403)
@@ -83,9 +77,13 @@ class ThreeDSecurePage:
             return _done(intent) if return_url is None else _back(intent, return_url)
 
 
-def _find(op: Operation, object_id: str) -> Record | None:
+def _find_waiting(op: Operation, object_id: str) -> Record | Response:
+    """The PaymentIntent that waits for its payer, or the page that says why there is nothing to answer."""
     found = op.store.find("payment_intent", Criteria({"source": [object_id]}))
-    return found[0] if found else op.get("payment_intent", object_id)
+    intent = found[0] if found else op.get("payment_intent", object_id)
+    if intent is None:
+        return _page("Not found", "<p>There is no such payment.</p>", status=404)
+    return intent if intent.body["status"] == "requires_action" else _done(intent)
 
 
 async def _read_form(request: Request) -> dict[str, str]:
