@@ -1,9 +1,11 @@
-"""Who acts, and what they may see and do."""
+"""Who acts, and what they may see and do: one table of roles, in which capabilities are named (docs/access.md)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from domain.ids import UserId
+from domain.errors import Forbidden
+from domain.ids import NIL, ApiKeyId, UserId
 
 
 class Role(StrEnum):
@@ -12,6 +14,46 @@ class Role(StrEnum):
     CUSTOMER = "CUSTOMER"
     SUPPORT = "SUPPORT"
     ADMIN = "ADMIN"
+
+
+class Capability(StrEnum):
+    """Something that may be seen or done. Its value is its name in API keys, in docs and in refusals."""
+
+    ATTEMPTS_READ = "attempts:read"
+    ATTEMPTS_RESOLVE = "attempts:resolve"
+    KEYS_MANAGE = "keys:manage"
+    LEDGER_READ = "ledger:read"
+    PAYMENTS_CAPTURE = "payments:capture"
+    PAYMENTS_CREATE = "payments:create"
+    PAYMENTS_READ = "payments:read"
+    PAYMENTS_REFUND = "payments:refund"
+    RECONCILIATION_READ = "reconciliation:read"
+    RECONCILIATION_RESOLVE = "reconciliation:resolve"
+    REFUNDS_APPROVE = "refunds:approve"
+    USERS_MANAGE = "users:manage"
+    USERS_READ = "users:read"
+    WEBHOOKS_READ = "webhooks:read"
+    WEBHOOKS_REAPPLY = "webhooks:reapply"
+
+
+MEANINGS: Mapping[Capability, str] = {
+    Capability.ATTEMPTS_READ: "See what was asked of the processor, how far it got, and the notes of colleagues about it.",
+    Capability.ATTEMPTS_RESOLVE: "Decide about an attempt whose outcome nobody knows.",
+    Capability.KEYS_MANAGE: "Create API keys of one's own; list and revoke everybody's.",
+    Capability.LEDGER_READ: "See accounts, journal entries and the trial balance.",
+    Capability.PAYMENTS_CAPTURE: "Capture and void authorized payments.",
+    Capability.PAYMENTS_CREATE: "Pay.",
+    Capability.PAYMENTS_READ: "See payments with their refunds, their disputes and what happened to them.",
+    Capability.PAYMENTS_REFUND: "Give money back; customers only while CUSTOMERS_MAY_REFUND says so.",
+    Capability.RECONCILIATION_READ: "See where the processor and Florin do not agree.",
+    Capability.RECONCILIATION_RESOLVE: "Say that such a discrepancy is settled.",
+    Capability.REFUNDS_APPROVE: "Approve or reject somebody else's refund that waits for it.",
+    Capability.USERS_MANAGE: "Change roles; disable users and enable them again.",
+    Capability.USERS_READ: "See other people. Everybody sees themselves.",
+    Capability.WEBHOOKS_READ: "See the inbox of webhook events.",
+    Capability.WEBHOOKS_REAPPLY: "Apply a webhook event again that was put aside.",
+}
+"""What each capability allows, in the words of docs/access.md."""
 
 
 class ActorKind(StrEnum):
@@ -37,23 +79,90 @@ class Scope:
 
 
 EVERYTHING = Scope(owner=None)
+NOTHING = Scope(owner=UserId(NIL))
+"""The scope of whoever may see no such object, not even their own: nobody has the nil id, so nothing is theirs."""
+
+
+class Reach(StrEnum):
+    """Whose objects a role's capabilities are about."""
+
+    OWN = "own"
+    EVERYBODYS = "everybody's"
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """What a role may see and do, and with whose objects."""
+
+    reach: Reach
+    capabilities: frozenset[Capability]
+
+
+_OF_CUSTOMERS = frozenset({Capability.PAYMENTS_CREATE, Capability.PAYMENTS_READ, Capability.PAYMENTS_REFUND})
+_OF_SUPPORT = _OF_CUSTOMERS | {
+    Capability.ATTEMPTS_READ,
+    Capability.LEDGER_READ,
+    Capability.PAYMENTS_CAPTURE,
+    Capability.USERS_READ,
+}
+
+ROLES: Mapping[Role, Rights] = {
+    Role.CUSTOMER: Rights(Reach.OWN, _OF_CUSTOMERS),
+    Role.SUPPORT: Rights(Reach.EVERYBODYS, _OF_SUPPORT),
+    Role.ADMIN: Rights(Reach.EVERYBODYS, frozenset(Capability)),
+}
+"""The table: what each role may see and do."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyInUse:
+    """The API key by which an actor acts."""
+
+    id: ApiKeyId
+    scopes: frozenset[Capability]
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """The authenticated user behind a request."""
+    """The authenticated user behind a request: in person, or by an API key of theirs, which can do no more than they can."""
 
     user_id: UserId
     role: Role
+    key: KeyInUse | None = None
 
     @property
-    def is_staff(self) -> bool:
-        return self.role is not Role.CUSTOMER
+    def kind(self) -> ActorKind:
+        return ActorKind.USER if self.key is None else ActorKind.API_KEY
 
     @property
-    def is_admin(self) -> bool:
-        return self.role is Role.ADMIN
+    def capabilities(self) -> frozenset[Capability]:
+        """What the role allows; of an API key, what is in its scopes too."""
+        own = ROLES[self.role].capabilities
+        return own if self.key is None else own & self.key.scopes
+
+    def may(self, capability: Capability) -> bool:
+        return capability in ROLES[self.role].capabilities and (self.key is None or capability in self.key.scopes)
+
+    def require(self, capability: Capability) -> None:
+        """Raise Forbidden unless the actor has the capability."""
+        if not self.may(capability):
+            raise Forbidden(f"This takes the capability {capability}, which you do not have.")
+
+    @property
+    def reach(self) -> Scope:
+        """Whose objects the actor's capabilities are about."""
+        return EVERYTHING if ROLES[self.role].reach is Reach.EVERYBODYS else Scope(owner=self.user_id)
+
+    def scope_of(self, capability: Capability) -> Scope:
+        """What the actor sees of the objects that a capability lets see."""
+        return self.reach if self.may(capability) else NOTHING
 
     @property
     def scope(self) -> Scope:
-        return EVERYTHING if self.is_staff else Scope(owner=self.user_id)
+        """What the actor sees of payments and all that hangs on them."""
+        return self.scope_of(Capability.PAYMENTS_READ)
+
+    @property
+    def people(self) -> Scope:
+        """Which users the actor sees: at least themselves."""
+        return self.reach if self.may(Capability.USERS_READ) else Scope(owner=self.user_id)

@@ -8,7 +8,7 @@ from typing import Self
 from uuid import UUID
 
 from domain.access import Actor, ActorKind
-from domain.ids import AuditEntryId, TransactionId, UserId
+from domain.ids import AuditEntryId, IdKind, TransactionId, UserId, encode
 from domain.text import JsonValue
 
 
@@ -76,12 +76,14 @@ class AuditEntry:
         details: Mapping[str, JsonValue],
         at: datetime,
     ) -> Self:
-        """The entry of what a user has asked for."""
+        """The entry of what a user has asked for; `details` tell of the API key too, where it was by one."""
+        if actor.key is not None:
+            details = {**details, "apiKeyId": encode(IdKind.API_KEY, actor.key.id)}
         return cls(
             id=AuditEntryId(new_id),
             transaction_id=transaction_id,
             action=action,
-            actor_kind=ActorKind.USER,
+            actor_kind=actor.kind,
             actor_id=actor.user_id,
             details=details,
             at=at,

@@ -16,6 +16,7 @@ ReconciliationRunId = NewType("ReconciliationRunId", UUID)
 JournalEntryId = NewType("JournalEntryId", UUID)
 LedgerAccountId = NewType("LedgerAccountId", UUID)
 WebhookEventId = NewType("WebhookEventId", UUID)
+ApiKeyId = NewType("ApiKeyId", UUID)
 
 NIL = UUID(int=0)
 """The UUID that is nobody's (RFC 9562, section 5.9)."""
@@ -36,6 +37,7 @@ class IdKind(StrEnum):
     JOURNAL_ENTRY = "je"
     LEDGER_ACCOUNT = "acct"
     WEBHOOK_EVENT = "whe"
+    API_KEY = "key"
 
 
 def encode(kind: IdKind, value: UUID) -> str:

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from domain.access import Actor, Scope
+from domain.access import Actor, Capability, Scope
 from domain.ids import TransactionId
 from domain.payments.queries import Page, PageRequest
 from persistence.engine import autocommitting
@@ -101,11 +101,6 @@ def of_visible(transaction_id: ColumnElement[Any], scope: Scope) -> ColumnElemen
     return transaction_id.in_(select(transactions.c.id).where(transactions.c.user_id == scope.owner))
 
 
-def staff_only(actor: Actor) -> ColumnElement[bool]:
-    """The condition that keeps customers' queries empty."""
-    return true() if actor.is_staff else false()
-
-
-def administrators_only(actor: Actor) -> ColumnElement[bool]:
-    """The condition that keeps everybody's queries empty but administrators'."""
-    return true() if actor.is_admin else false()
+def seen_with(capability: Capability, actor: Actor) -> ColumnElement[bool]:
+    """The condition that keeps the queries of whoever lacks the capability empty, and of whoever reaches their own only."""
+    return true() if actor.scope_of(capability).owner is None else false()

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, RowMapping, Select, and_, func, or_, selec
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from domain.access import Actor
+from domain.access import Actor, Capability
 from domain.currencies import Currency
 from domain.ids import DiscrepancyId, ReconciliationRunId, TransactionId, UserId
 from domain.money import Money
@@ -23,7 +23,7 @@ from domain.reconciliation.discrepancies import (
     Subject,
     SubjectKind,
 )
-from persistence.batched_reader import BatchedReader, administrators_only
+from persistence.batched_reader import BatchedReader, seen_with
 from persistence.paging import Keyset
 from persistence.tables import discrepancies, reconciliation_findings
 
@@ -146,15 +146,15 @@ class SqlDiscrepancyReader(BatchedReader):
     async def discrepancies_by_ids(
         self, ids: Sequence[DiscrepancyId], actor: Actor
     ) -> dict[DiscrepancyId, Discrepancy]:
-        statement = select(discrepancies).where(administrators_only(actor))
+        statement = select(discrepancies).where(seen_with(Capability.RECONCILIATION_READ, actor))
         return await self._by_ids(ids, _C.id, statement, _discrepancy_of)
 
     async def discrepancies(self, actor: Actor, where: DiscrepancyFilter, page: PageRequest) -> Page[Discrepancy]:
-        statement = select(discrepancies).where(administrators_only(actor), *_conditions(where))
+        statement = select(discrepancies).where(seen_with(Capability.RECONCILIATION_READ, actor), *_conditions(where))
         return await self._page(statement, _LATEST_FIRST, page, _discrepancy_of)
 
     async def count_discrepancies(self, actor: Actor, where: DiscrepancyFilter) -> int:
-        return await self._count(discrepancies, administrators_only(actor), *_conditions(where))
+        return await self._count(discrepancies, seen_with(Capability.RECONCILIATION_READ, actor), *_conditions(where))
 
 
 def _conditions(where: DiscrepancyFilter) -> list[ColumnElement[bool]]:

@@ -1,16 +1,16 @@
-"""Reads of the inbox. Each is one statement, and finds nothing for anybody but administrators."""
+"""Reads of the inbox. Each is one statement, and finds nothing for whoever may not see it."""
 
 from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, RowMapping, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from domain.access import Actor
+from domain.access import Actor, Capability
 from domain.ids import TransactionId, WebhookEventId
 from domain.messaging.inbox import Excerpt, InboxEntry, InboxFilter
 from domain.messaging.webhook_events import EventState
 from domain.payments.queries import Page, PageRequest
-from persistence.batched_reader import BatchedReader, administrators_only
+from persistence.batched_reader import BatchedReader, seen_with
 from persistence.paging import Keyset
 from persistence.tables import webhook_events
 
@@ -31,15 +31,15 @@ class SqlInboxReader(BatchedReader):
         self._excerpt = excerpt
 
     async def events_by_ids(self, ids: Sequence[WebhookEventId], actor: Actor) -> dict[WebhookEventId, InboxEntry]:
-        statement = select(*_COLUMNS).where(administrators_only(actor))
+        statement = select(*_COLUMNS).where(seen_with(Capability.WEBHOOKS_READ, actor))
         return await self._by_ids(ids, webhook_events.c.public_id, statement, self._entry_of)
 
     async def events(self, actor: Actor, where: InboxFilter, page: PageRequest) -> Page[InboxEntry]:
-        statement = select(*_COLUMNS).where(administrators_only(actor), *_conditions(where))
+        statement = select(*_COLUMNS).where(seen_with(Capability.WEBHOOKS_READ, actor), *_conditions(where))
         return await self._page(statement, _LATEST_FIRST, page, self._entry_of)
 
     async def count(self, actor: Actor, where: InboxFilter) -> int:
-        return await self._count(webhook_events, administrators_only(actor), *_conditions(where))
+        return await self._count(webhook_events, seen_with(Capability.WEBHOOKS_READ, actor), *_conditions(where))
 
     def _entry_of(self, row: RowMapping) -> InboxEntry:
         return InboxEntry(

@@ -1,4 +1,4 @@
-"""Reads of the ledger. Each is one statement, and finds nothing for anybody but staff."""
+"""Reads of the ledger. Each is one statement, and finds nothing for whoever may not read it."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -6,14 +6,14 @@ from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, case, cast, exists, func, select, true
 
-from domain.access import EVERYTHING, Actor
+from domain.access import Actor, Capability
 from domain.currencies import Currency
 from domain.ids import JournalEntryId, LedgerAccountId, TransactionId
 from domain.ledger.accounts import Account, AccountKind
 from domain.ledger.entries import JournalEntry
 from domain.ledger.queries import AccountFilter, JournalFilter, KindTotals, Totals
 from domain.payments.queries import Page, PageRequest
-from persistence.batched_reader import BatchedReader, among, staff_only
+from persistence.batched_reader import BatchedReader, among, seen_with
 from persistence.ledger import ENTRY_COLUMNS, account_of, journal_entry_of
 from persistence.paging import Keyset
 from persistence.tables import journal_entries, ledger_accounts, ledger_entries
@@ -27,15 +27,17 @@ class SqlLedgerReader(BatchedReader):
     """The reads behind `domain.ledger.queries.LedgerReader`."""
 
     async def accounts_by_ids(self, ids: Sequence[LedgerAccountId], actor: Actor) -> dict[LedgerAccountId, Account]:
-        statement = select(*ledger_accounts.c).where(staff_only(actor))
+        statement = select(*ledger_accounts.c).where(seen_with(Capability.LEDGER_READ, actor))
         return await self._by_ids(ids, ledger_accounts.c.id, statement, account_of)
 
     async def accounts(self, actor: Actor, where: AccountFilter, page: PageRequest) -> Page[Account]:
-        statement = select(*ledger_accounts.c).where(staff_only(actor), *_account_conditions(where))
+        statement = select(*ledger_accounts.c).where(
+            seen_with(Capability.LEDGER_READ, actor), *_account_conditions(where)
+        )
         return await self._page(statement, _OLDEST_ACCOUNT_FIRST, page, account_of)
 
     async def count_accounts(self, actor: Actor, where: AccountFilter) -> int:
-        return await self._count(ledger_accounts, staff_only(actor), *_account_conditions(where))
+        return await self._count(ledger_accounts, seen_with(Capability.LEDGER_READ, actor), *_account_conditions(where))
 
     async def totals(
         self, ids: Sequence[LedgerAccountId], as_of: datetime | None, actor: Actor
@@ -43,7 +45,7 @@ class SqlLedgerReader(BatchedReader):
         account_id = ledger_entries.c.account_id
         statement = (
             select(account_id, *_sides())
-            .where(among(account_id, ids), staff_only(actor), _posted_by(as_of))
+            .where(among(account_id, ids), seen_with(Capability.LEDGER_READ, actor), _posted_by(as_of))
             .group_by(account_id)
         )
         return {
@@ -56,7 +58,7 @@ class SqlLedgerReader(BatchedReader):
         account_id = ledger_entries.c.account_id
         by_account = (
             select(account_id, *_sides())
-            .where(staff_only(actor), _posted_by(as_of))
+            .where(seen_with(Capability.LEDGER_READ, actor), _posted_by(as_of))
             .group_by(account_id)
             .subquery("by_account")
         )
@@ -78,27 +80,27 @@ class SqlLedgerReader(BatchedReader):
         ]
 
     async def entries_by_ids(self, ids: Sequence[JournalEntryId], actor: Actor) -> dict[JournalEntryId, JournalEntry]:
-        statement = select(*ENTRY_COLUMNS).where(staff_only(actor))
+        statement = select(*ENTRY_COLUMNS).where(seen_with(Capability.LEDGER_READ, actor))
         return await self._by_ids(ids, journal_entries.c.id, statement, journal_entry_of)
 
     async def entries(self, actor: Actor, where: JournalFilter, page: PageRequest) -> Page[JournalEntry]:
-        statement = select(*ENTRY_COLUMNS).where(staff_only(actor), *_entry_conditions(where))
+        statement = select(*ENTRY_COLUMNS).where(seen_with(Capability.LEDGER_READ, actor), *_entry_conditions(where))
         return await self._page(statement, _LATEST_ENTRY_FIRST, page, journal_entry_of)
 
     async def count_entries(self, actor: Actor, where: JournalFilter) -> int:
-        return await self._count(journal_entries, staff_only(actor), *_entry_conditions(where))
+        return await self._count(journal_entries, seen_with(Capability.LEDGER_READ, actor), *_entry_conditions(where))
 
     async def entries_of(
         self, transaction_ids: Sequence[TransactionId], page: PageRequest, actor: Actor
     ) -> dict[TransactionId, Page[JournalEntry]]:
-        child = select(*ENTRY_COLUMNS).where(staff_only(actor))
+        child = select(*ENTRY_COLUMNS).where(seen_with(Capability.LEDGER_READ, actor))
         parent = journal_entries.c.transaction_id
         return await self._pages_of(transaction_ids, parent, child, _OLDEST_ENTRY_FIRST, page, journal_entry_of)
 
     async def count_entries_of(
         self, transaction_ids: Sequence[TransactionId], actor: Actor
     ) -> dict[TransactionId, int]:
-        return await self._counts_of(transaction_ids, journal_entries, EVERYTHING) if actor.is_staff else {}
+        return await self._counts_of(transaction_ids, journal_entries, actor.scope_of(Capability.LEDGER_READ))
 
 
 def _sides() -> tuple[ColumnElement[Any], ColumnElement[Any]]:  # Any: the labels' type is not told

@@ -1,10 +1,10 @@
-"""Write the pages of docs/ that the code determines: docs/settings.md and docs/errors.md.
+"""Write the pages of docs/ that the code determines: docs/settings.md, docs/errors.md and docs/access.md.
 
 A test compares them with the code, and so fails when the code has changed and they have not.
 """
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from enum import Enum
 from pathlib import Path
 
@@ -14,6 +14,8 @@ import api.server  # noqa: F401  whoever imports the addresses has imported ever
 from api.problem import status_of
 from app.settings import SETTINGS
 from domain.errors import FlorinError, Refusal, RequestError, catalogue
+from scripts.access_page import access_page
+from scripts.tables import table
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
@@ -54,7 +56,7 @@ The log holds one line under it.
 
 def settings_page() -> str:
     rows = ((f"`{name.upper()}`", _default(field), field.description or "") for name, field in SETTINGS.items())
-    return _SETTINGS.format(table=_table(("Setting", "Default", "Meaning"), rows))
+    return _SETTINGS.format(table=table(("Setting", "Default", "Meaning"), rows))
 
 
 def errors_page() -> str:
@@ -64,12 +66,16 @@ def errors_page() -> str:
         for error in catalogue(RequestError)
     )
     return _ERRORS.format(
-        refusals=_table(("Code", "Repeat", "Meaning"), refusals),
-        request_errors=_table(("Code", "HTTP status", "Repeat", "Meaning"), request_errors),
+        refusals=table(("Code", "Repeat", "Meaning"), refusals),
+        request_errors=table(("Code", "HTTP status", "Repeat", "Meaning"), request_errors),
     )
 
 
-PAGES: Mapping[str, Callable[[], str]] = {"settings.md": settings_page, "errors.md": errors_page}
+PAGES: Mapping[str, Callable[[], str]] = {
+    "settings.md": settings_page,
+    "errors.md": errors_page,
+    "access.md": access_page,
+}
 
 
 def _yes(error: type[FlorinError]) -> str:
@@ -83,12 +89,6 @@ def _default(field: FieldInfo) -> str:
     if value is None or value == {}:
         return "none"
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    # A vertical bar in a cell would end it.
-    lines = [head, ["---"] * len(head), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def main() -> int:

@@ -9,6 +9,7 @@ from api.graphql.ledger import LedgerEntry, ledger_entry_types
 from api.graphql.money import MoneyInput, MoneyType, money_type
 from api.graphql.problems import UserError, user_errors
 from domain import ids
+from domain.access import Capability
 from domain.errors import NotFound, Refusal
 from domain.ids import IdKind, TransactionId
 from domain.ledger.entries import EntryKind
@@ -123,7 +124,7 @@ async def _preview(context: Context, wanted: PreviewRefundInput) -> actions.Refu
 
 
 def _refund_preview(context: Context, preview: actions.RefundPreview) -> RefundPreview:
-    shown = context.require_actor().is_staff
+    shown = context.may(Capability.LEDGER_READ)
     return RefundPreview(
         money=money_type(preview.money),
         refundable_after=money_type(preview.refundable_after),

@@ -10,7 +10,7 @@ from api.graphql.nodes import Node
 from api.graphql.paging import Ordering
 from api.graphql.users import User, user_with
 from domain import ids
-from domain.access import ActorKind
+from domain.access import ActorKind, Capability
 from domain.audit import AuditAction
 from domain.audit import AuditEntry as AuditEntryRecord
 from domain.ids import IdKind
@@ -43,7 +43,7 @@ class AuditEntry(Node):
     @strawberry.field(description="What the action says beside: amounts in minor units, codes, the status before.")
     def details(self, info: Info) -> JSON:
         details = dict(self.record.details)
-        if self.record.action is AuditAction.ATTEMPT_RESOLVED and not info.context.require_actor().is_staff:
+        if self.record.action is AuditAction.ATTEMPT_RESOLVED and not info.context.may(Capability.ATTEMPTS_READ):
             # Written for colleagues, not for the payer.
             details.pop("reason", None)
         return JSON(details)

@@ -7,8 +7,8 @@ from strawberry.types import Info as StrawberryInfo
 
 from api.graphql.loaders import Loaders
 from api.graphql.readers import Readers
-from domain.access import Actor
-from domain.errors import Forbidden, Unauthenticated
+from domain.access import Actor, Capability
+from domain.errors import Unauthenticated
 from domain.messaging.reapply_webhook import ReapplyWebhook
 from domain.payments.authorized import AuthorizedPayments
 from domain.payments.create_payment import CreatePayment
@@ -47,19 +47,15 @@ class Context:
             raise Unauthenticated("Send an access token: Authorization: Bearer <token>.")
         return self.actor
 
-    def require_staff(self, refusal: str) -> Actor:
-        """Raises Unauthenticated; Forbidden, in the words of `refusal`, for anybody but the merchant's staff."""
+    def require(self, capability: Capability) -> Actor:
+        """Raises Unauthenticated, or Forbidden for whoever has not the capability."""
         actor = self.require_actor()
-        if not actor.is_staff:
-            raise Forbidden(refusal)
+        actor.require(capability)
         return actor
 
-    def require_admin(self, refusal: str) -> Actor:
-        """Raises Unauthenticated; Forbidden, in the words of `refusal`, for anybody but administrators."""
-        actor = self.require_actor()
-        if not actor.is_admin:
-            raise Forbidden(refusal)
-        return actor
+    def may(self, capability: Capability) -> bool:
+        """Whether the asker may see what only some do. Raises Unauthenticated."""
+        return self.require_actor().may(capability)
 
     @property
     def loaders(self) -> Loaders:

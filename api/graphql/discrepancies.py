@@ -15,6 +15,7 @@ from api.graphql.transaction_links import transaction_with
 from api.graphql.transactions import Transaction
 from api.graphql.users import User, user_with
 from domain import ids
+from domain.access import Capability
 from domain.errors import Refusal
 from domain.ids import DiscrepancyId, IdKind, TransactionId
 from domain.reconciliation.discrepancies import ANY_DISCREPANCY, DiscrepancyKind, Resolution, SubjectKind
@@ -23,7 +24,6 @@ from domain.reconciliation.discrepancies import DiscrepancyFilter as Filter
 from domain.reconciliation.resolve_discrepancy import NewResolution
 
 LATEST_FIRST = Ordering("discrepancies", datetime)
-REFUSAL = "Only administrators see discrepancies."
 
 
 @strawberry.type(description="Something on which the processor and we do not agree, for as long as it lasts.")
@@ -137,7 +137,7 @@ class DiscrepancyQueries:
             DiscrepancyFilter | None, strawberry.argument(description="Which ones.")
         ] = None,
     ) -> Connection[Discrepancy]:
-        actor = info.context.require_admin(REFUSAL)
+        actor = info.context.require(Capability.RECONCILIATION_READ)
         where = ANY_DISCREPANCY if filter is None else filter.to_filter()
         page = page_request(first, after, last, before, ordering=LATEST_FIRST)
         reader = info.context.readers.discrepancies
@@ -185,7 +185,7 @@ class DiscrepancyMutations:
         ],
     ) -> ResolveDiscrepancyPayload:
         context = info.context
-        actor = context.require_admin(REFUSAL)
+        actor = context.require(Capability.RECONCILIATION_RESOLVE)
         value = ids.decode_as(IdKind.DISCREPANCY, input.discrepancy_id)
         discrepancy_id = None if value is None else DiscrepancyId(value)
         wanted = NewResolution(

@@ -16,6 +16,7 @@ from api.graphql.refunds import Refund, refund_with
 from api.graphql.transaction_links import LazyTransaction, transaction_with
 from api.graphql.users import User, user_with
 from domain import ids
+from domain.access import Capability
 from domain.currencies import Currency
 from domain.ids import IdKind, LedgerAccountId, TransactionId, UserId
 from domain.ledger.accounts import Account, AccountKind
@@ -30,7 +31,6 @@ from domain.money import Money
 OLDEST_ENTRY_FIRST = Ordering("journal:ASC", datetime)
 LATEST_ENTRY_FIRST = Ordering("journal:DESC", datetime)
 OLDEST_ACCOUNT_FIRST = Ordering("ledgerAccounts", datetime)
-REFUSAL = "Only the merchant's staff may read the ledger."
 
 AsOf = Annotated[
     datetime | None,
@@ -243,7 +243,7 @@ class LedgerQueries:
             LedgerAccountFilter | None, strawberry.argument(description="Which ones.")
         ] = None,
     ) -> Connection[LedgerAccount]:
-        actor, ledger = info.context.require_staff(REFUSAL), info.context.readers.ledger
+        actor, ledger = info.context.require(Capability.LEDGER_READ), info.context.readers.ledger
         where = ANY_ACCOUNT if filter is None else filter.to_conditions()
         page = page_request(first, after, last, before, ordering=OLDEST_ACCOUNT_FIRST)
         return connection(
@@ -266,7 +266,7 @@ class LedgerQueries:
         ] = None,
         as_of: AsOf = None,
     ) -> Connection[JournalEntry]:
-        actor, ledger = info.context.require_staff(REFUSAL), info.context.readers.ledger
+        actor, ledger = info.context.require(Capability.LEDGER_READ), info.context.readers.ledger
         where = _conditions(filter, as_of)
         page = page_request(first, after, last, before, ordering=LATEST_ENTRY_FIRST)
         return connection(
@@ -278,7 +278,7 @@ class LedgerQueries:
 
     @strawberry.field(description="Every account's debits and credits, whose sums are equal. For staff.")
     async def trial_balance(self, info: Info, as_of: AsOf = None) -> TrialBalance:
-        found = await info.context.readers.ledger.trial_balance(as_of, info.context.require_staff(REFUSAL))
+        found = await info.context.readers.ledger.trial_balance(as_of, info.context.require(Capability.LEDGER_READ))
         parts = [_currency_part(each, list(lines)) for each, lines in groupby(found, key=lambda line: line.currency)]
         return TrialBalance(as_of=as_of, currencies=parts)
 

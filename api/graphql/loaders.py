@@ -7,7 +7,7 @@ from strawberry.dataloader import DataLoader
 from api.graphql.batching import CONNECTIONS_PER_REQUEST, Batches, for_page
 from api.graphql.ledger_loaders import LedgerLoaders
 from api.graphql.readers import Readers
-from domain.access import Actor
+from domain.access import Actor, Capability
 from domain.audit import AuditEntry
 from domain.identity.users import User
 from domain.ids import (
@@ -39,7 +39,7 @@ class Loaders:
         reader = readers.payments
         self._readers = readers
         self.ledger = LedgerLoaders(batches, readers.ledger, actor)
-        self.users: DataLoader[UserId, User | None] = batches.one(lambda ids: reader.users_by_ids(ids, scope))
+        self.users: DataLoader[UserId, User | None] = batches.one(lambda ids: reader.users_by_ids(ids, actor.people))
         self.transactions: DataLoader[TransactionId, Transaction | None] = batches.one(
             lambda ids: reader.transactions_by_ids(ids, scope)
         )
@@ -51,7 +51,7 @@ class Loaders:
             lambda ids: readers.inbox.events_by_ids(ids, actor)
         )
         self.attempts: DataLoader[AttemptId, AttemptView | None] = batches.one(
-            lambda ids: readers.attempts.attempts_by_ids(ids, scope)
+            lambda ids: readers.attempts.attempts_by_ids(ids, actor.scope_of(Capability.ATTEMPTS_READ))
         )
         self.recoveries: DataLoader[TransactionId, AttemptView | None] = batches.one(
             lambda ids: readers.attempts.recoveries_of(ids, scope)

@@ -13,6 +13,7 @@ from api.graphql.problems import UserError, user_errors
 from api.graphql.refunds import Refund, refund_with
 from api.graphql.transaction_links import LazyTransaction, linked, transaction_behind
 from domain import ids
+from domain.access import Capability
 from domain.ids import AttemptId, IdKind, TransactionId
 from domain.payments.attempt import AttemptKind
 from domain.payments.attempt_queries import ANY_OPEN_ATTEMPT, AttemptView, RecoveryState
@@ -107,11 +108,11 @@ class Recovery:
 
     @strawberry.field(description="Why the outcome is not known, or was left to a person. For staff; null for others.")
     def reason(self, info: Info) -> str | None:
-        return self.record.reason if info.context.require_actor().is_staff else None
+        return self.record.reason if info.context.may(Capability.ATTEMPTS_READ) else None
 
     @strawberry.field(description="The attempt that is open; of several the gravest. For staff; null for others.")
     def attempt(self, info: Info) -> Attempt | None:
-        return attempt_type(self.record) if info.context.require_actor().is_staff else None
+        return attempt_type(self.record) if info.context.may(Capability.ATTEMPTS_READ) else None
 
 
 async def recovery_of(info: Info, transaction_id: TransactionId) -> Recovery | None:
@@ -156,15 +157,15 @@ class RecoveryQueries:
             AttemptFilter | None, strawberry.argument(description="Which ones.")
         ] = None,
     ) -> Connection[Attempt]:
-        actor = info.context.require_staff("Only the merchant's staff may see attempts.")
+        scope = info.context.require(Capability.ATTEMPTS_READ).scope_of(Capability.ATTEMPTS_READ)
         where = ANY_OPEN_ATTEMPT if filter is None else filter.to_filter()
         page = page_request(first, after, last, before, ordering=OLDEST_FIRST)
         reader = info.context.readers.attempts
         return connection(
-            await reader.attempts(where, page, actor.scope),
+            await reader.attempts(where, page, scope),
             OLDEST_FIRST,
             attempt_type,
-            lambda: reader.count_attempts(where, actor.scope),
+            lambda: reader.count_attempts(where, scope),
         )
 
 

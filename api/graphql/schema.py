@@ -39,6 +39,7 @@ from api.graphql.transactions import (
 from api.graphql.users import User, user_type
 from api.graphql.webhooks import WebhookEvent, WebhookQueries, webhook_event_type
 from domain import ids
+from domain.access import Capability
 from domain.errors import BadInput, Unauthenticated
 from domain.ids import IdKind
 from domain.payments.queries import ANY_TRANSACTION, PAGE_SIZE_MAX, Order
@@ -106,7 +107,7 @@ class Query(ActionQueries, LedgerQueries, RecoveryQueries, WebhookQueries, Discr
         ] = None,
         order_by: Annotated[TransactionOrder | None, strawberry.argument(description="In which order.")] = None,
     ) -> Connection[Transaction]:
-        scope = info.context.require_actor().scope
+        scope = info.context.require(Capability.PAYMENTS_READ).scope
         where = ANY_TRANSACTION if filter is None else filter.to_filter()
         order = Order() if order_by is None else order_by.to_order()
         ordering = ordering_of(order)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import strawberry
 
 from api.graphql.context import Info
+from domain.access import Capability
 from domain.errors import Unavailable
 from domain.ids import TransactionId
 from domain.payments.transaction import Transaction as TransactionRecord
@@ -31,8 +32,10 @@ async def transaction_with(info: Info, transaction_id: TransactionId | None) -> 
 async def transaction_behind(info: Info, transaction_id: TransactionId) -> "Transaction":
     """The transaction that something shown belongs to, batched.
 
-    Raises Unavailable where it is not found, because whoever sees the one may see the other.
+    Raises Forbidden for whoever may see no payments; Unavailable where it is not found, because whoever sees the one may see
+    the other.
     """
+    info.context.require(Capability.PAYMENTS_READ)
     found = await transaction_with(info, transaction_id)
     if found is None:
         raise Unavailable

@@ -20,6 +20,7 @@ from api.graphql.recovery import Recovery, recovery_of
 from api.graphql.refunds import Refund, refund_type
 from api.graphql.users import User, user_with
 from domain import ids
+from domain.access import Capability
 from domain.currencies import Currency
 from domain.errors import BadInput, Refusal
 from domain.ids import IdKind, UserId
@@ -181,7 +182,7 @@ class Transaction(Node):
         self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None
     ) -> Connection[JournalEntry] | None:
         page = page_request(first, after, last, before, ordering=ledger.OLDEST_ENTRY_FIRST)
-        if not info.context.require_actor().is_staff:
+        if not info.context.may(Capability.LEDGER_READ):
             return None
         loaders, transaction_id = info.context.loaders.ledger, self.record.id
         return connection(

@@ -15,6 +15,7 @@ from api.graphql.problems import UserError, user_errors
 from api.graphql.transaction_links import transaction_with
 from api.graphql.transactions import Transaction
 from domain import ids
+from domain.access import Capability
 from domain.errors import BadInput, Refusal
 from domain.ids import IdKind, WebhookEventId
 from domain.messaging.inbox import ANY_EVENT, InboxEntry
@@ -25,7 +26,6 @@ from domain.text import check_text
 
 LATEST_FIRST = Ordering("webhookEvents", datetime)
 NAME_LENGTH_MAX = 255
-REFUSAL = "Only administrators see the inbox of webhook events."
 
 log = structlog.get_logger(__name__)
 
@@ -147,7 +147,7 @@ class WebhookQueries:
             WebhookEventFilter | None, strawberry.argument(description="Which ones.")
         ] = None,
     ) -> Connection[WebhookEvent]:
-        actor = info.context.require_admin(REFUSAL)
+        actor = info.context.require(Capability.WEBHOOKS_READ)
         where = ANY_EVENT if filter is None else filter.to_filter()
         page = page_request(first, after, last, before, ordering=LATEST_FIRST)
         inbox = info.context.readers.inbox
@@ -194,7 +194,7 @@ class WebhookMutations:
         ],
     ) -> ReapplyWebhookEventPayload:
         context = info.context
-        actor = context.require_admin(REFUSAL)
+        actor = context.require(Capability.WEBHOOKS_REAPPLY)
         value = ids.decode_as(IdKind.WEBHOOK_EVENT, input.webhook_event_id)
         event_id = None if value is None else WebhookEventId(value)
         wanted = NewReapplication(idempotency_key=input.idempotency_key, event_id=event_id, reason=input.reason)

@@ -1,4 +1,4 @@
-"""What can be read of the ledger, and by whom: staff. To anybody else it is empty."""
+"""What can be read of the ledger, and by whom: whoever has `ledger:read`. To anybody else it is empty."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -53,7 +53,7 @@ class Excerpt(Protocol):
 
 
 class InboxReader(Protocol):
-    """Reads of the inbox, for administrators: to anybody else it is empty."""
+    """Reads of the inbox, for whoever may see it: to anybody else it is empty."""
 
     async def events_by_ids(self, ids: Sequence[WebhookEventId], actor: Actor) -> dict[WebhookEventId, InboxEntry]: ...
 

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from domain.access import EVERYTHING, Actor
+from domain.access import EVERYTHING, Actor, Capability
 from domain.audit import AuditAction, AuditEntry
-from domain.errors import Forbidden, NotFound, NotReapplicable
+from domain.errors import NotFound, NotReapplicable
 from domain.idempotency import KeyedAct, KeyUse, fingerprint, first_use
 from domain.ids import NIL, IdKind, TransactionId, WebhookEventId, encode
 from domain.messaging.apply_webhooks import Applied, ApplyWebhooks
@@ -25,7 +25,7 @@ class NewReapplication:
 
 
 class ReapplyWebhook:
-    """The act behind the mutation reapplyWebhookEvent. Administrators only."""
+    """The act behind the mutation reapplyWebhookEvent, for whoever may apply events again."""
 
     def __init__(self, *, units: UnitsOfWork, webhooks: ApplyWebhooks, clock: Clock, ids: IdSource) -> None:
         self._units = units
@@ -38,8 +38,7 @@ class ReapplyWebhook:
 
         Raises Forbidden, or a Refusal, and has changed nothing then, where the event is not put aside or does not exist.
         """
-        if not actor.is_admin:
-            raise Forbidden("Only administrators may apply a webhook event again.")
+        actor.require(Capability.WEBHOOKS_REAPPLY)
         check_idempotency_key(wanted.idempotency_key)
         check_reason(wanted.reason, length_max=REASON_LENGTH_MAX)
         if wanted.event_id is None:

@@ -57,7 +57,7 @@ ANY_OPEN_ATTEMPT = AttemptFilter()
 
 
 class AttemptReader(Protocol):
-    """Reads of attempts; each is one statement. Attempts themselves are the staff's to see: others find none."""
+    """Reads of attempts; each is one statement. Attempts themselves are for whoever reaches everybody's: others find none."""
 
     async def recoveries_of(
         self, transaction_ids: Sequence[TransactionId], scope: Scope

@@ -69,7 +69,7 @@ _VOID = _Act(
 
 
 class AuthorizedPayments:
-    """The acts behind the mutations capture and void. Staff only: both are the merchant's decision."""
+    """The acts behind the mutations capture and void. For staff: both are the merchant's decision."""
 
     def __init__(self, *, units: UnitsOfWork, runner: AttemptRunner, clock: Clock, ids: IdSource) -> None:
         self._units = units
@@ -123,7 +123,7 @@ class AuthorizedPayments:
             earlier = await first_use(uow.keys, use)
             if earlier is not None:
                 return await self._answer(uow, act, earlier.transaction_id, replayed=True)
-            transaction = await uow.transactions.lock(transaction_id, actor.scope)
+            transaction = await uow.transactions.lock(transaction_id, actor.reach)
             if transaction is None:
                 raise NotFound(path=("input", "transactionId"))
             attempt = Attempt(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from domain.access import Actor
+from domain.access import Actor, Capability
 from domain.audit import AuditAction, AuditEntry, Origin
 from domain.errors import CardNumberRefused, InvalidAmount, InvalidPaymentMethod, InvalidText, Refusal
 from domain.idempotency import KeyedAct, KeyUse, fingerprint, first_use
@@ -78,8 +78,9 @@ class CreatePayment:
     async def __call__(self, actor: Actor, payment: NewPayment) -> Answer:
         """Take the payment, or answer with what an earlier request with the same key came to.
 
-        Raises a Refusal, and has changed nothing then, for an input that cannot be a payment.
+        Raises Forbidden, or a Refusal for an input that cannot be a payment, and has changed nothing then.
         """
+        actor.require(Capability.PAYMENTS_CREATE)
         metadata = _check(payment)
         digest = payment.fingerprint(metadata)
         # A repetition is answered before the processor is asked anything, so that it needs no processor.

@@ -94,7 +94,7 @@ class RefundPayment:
         self, uow: UnitOfWork, actor: Actor, wanted: NewRefund, transaction_id: TransactionId
     ) -> tuple[Transaction, Money]:
         """The transaction under lock and the amount to refund, if it may be refunded."""
-        transaction = await uow.transactions.lock(transaction_id, actor.scope)
+        transaction = await uow.transactions.lock(transaction_id, actor.reach)
         if transaction is None:
             raise NotFound(path=("input", "transactionId"))
         return transaction, check_refund(transaction, wanted.money)

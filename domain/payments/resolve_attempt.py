@@ -4,11 +4,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from domain.access import EVERYTHING, Actor
+from domain.access import EVERYTHING, Actor, Capability
 from domain.audit import AuditAction, AuditEntry, Origin
 from domain.errors import (
     ErrorCode,
-    Forbidden,
     InvalidText,
     NotFound,
     NotResolvable,
@@ -98,7 +97,7 @@ _Apply = Callable[[UnitOfWork, Attempt], Awaitable[None]]
 
 
 class ResolveAttempt:
-    """The act behind the mutation resolveAttempt. For administrators."""
+    """The act behind the mutation resolveAttempt, for whoever may resolve attempts."""
 
     def __init__(
         self,
@@ -123,8 +122,7 @@ class ResolveAttempt:
         Raises Forbidden, or a Refusal, and has changed nothing then: where the attempt needs no person, where the processor
         contradicts, and where it cannot be asked.
         """
-        if not actor.is_admin:
-            raise Forbidden("Only administrators may resolve attempts.")
+        actor.require(Capability.ATTEMPTS_RESOLVE)
         _check(wanted)
         digest = wanted.fingerprint()
         async with self._units.autocommit() as uow:

@@ -3,7 +3,7 @@
 Nothing here reads or writes. Each rule answers with the money that would move, or raises Forbidden or a Refusal.
 """
 
-from domain.access import Actor, Role
+from domain.access import Actor, Capability
 from domain.errors import (
     AlreadyRefunded,
     Forbidden,
@@ -25,13 +25,13 @@ _MONEY = ("input", "money")
 
 def check_may_follow_up(actor: Actor) -> None:
     """Raise Forbidden unless the actor may capture and void: both are the merchant's decision."""
-    if not actor.is_staff:
-        raise Forbidden("Only the merchant's staff may capture or void a payment.")
+    actor.require(Capability.PAYMENTS_CAPTURE)
 
 
 def check_may_refund(actor: Actor, *, customers_may_refund: bool) -> None:
-    """Raise Forbidden unless the actor may refund what they may see."""
-    if actor.role is Role.CUSTOMER and not customers_may_refund:
+    """Raise Forbidden unless the actor may refund what is in their reach."""
+    actor.require(Capability.PAYMENTS_REFUND)
+    if actor.reach.owner is not None and not customers_may_refund:
         raise Forbidden("Customers may not refund here; ask the support.")
 
 

@@ -182,7 +182,7 @@ ANY_DISCREPANCY = DiscrepancyFilter()
 
 
 class DiscrepancyReader(Protocol):
-    """Reads of discrepancies, for administrators: to anybody else there are none."""
+    """Reads of discrepancies, for whoever may see them: to anybody else there are none."""
 
     async def discrepancies_by_ids(
         self, ids: Sequence[DiscrepancyId], actor: Actor

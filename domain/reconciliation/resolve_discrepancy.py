@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from domain.access import EVERYTHING, Actor
+from domain.access import EVERYTHING, Actor, Capability
 from domain.audit import AuditAction, AuditEntry
-from domain.errors import AlreadyResolved, Forbidden, NotFound
+from domain.errors import AlreadyResolved, NotFound
 from domain.idempotency import KeyedAct, KeyUse, fingerprint, first_use
 from domain.ids import NIL, DiscrepancyId, IdKind, TransactionId, encode
 from domain.ports import Clock, IdSource, UnitOfWork, UnitsOfWork
@@ -24,7 +24,7 @@ class NewResolution:
 
 
 class ResolveDiscrepancy:
-    """The act behind the mutation resolveDiscrepancy. Administrators only."""
+    """The act behind the mutation resolveDiscrepancy, for whoever may resolve discrepancies."""
 
     def __init__(self, *, units: UnitsOfWork, clock: Clock, ids: IdSource) -> None:
         self._units = units
@@ -37,8 +37,7 @@ class ResolveDiscrepancy:
         It moves no money and changes no record but the discrepancy itself. Raises Forbidden, or a Refusal, and has changed
         nothing then, where the discrepancy is resolved already or does not exist.
         """
-        if not actor.is_admin:
-            raise Forbidden("Only administrators may resolve a discrepancy.")
+        actor.require(Capability.RECONCILIATION_RESOLVE)
         check_idempotency_key(wanted.idempotency_key)
         check_reason(wanted.reason, length_max=REASON_LENGTH_MAX)
         if wanted.discrepancy_id is None:

@@ -54,7 +54,7 @@ async def test_an_authorization_is_the_staffs_to_decide(florin: Florin) -> None:
     assert for_staff["CAPTURE"]["maxMoney"]["amountMinor"] == "1000"
     assert for_staff["VOID"]["maxMoney"] is None
     assert not any(action["allowed"] for action in for_payer.values())
-    assert for_payer["CAPTURE"]["reason"] == "Only the merchant's staff may capture or void a payment."
+    assert for_payer["CAPTURE"]["reason"] == "This takes the capability payments:capture, which you do not have."
 
 
 async def test_a_setting_takes_refunds_from_customers(engine: AsyncEngine) -> None:
