@@ -8,6 +8,7 @@ from api.graphql.context import Context, Info
 from api.graphql.ledger import LedgerEntry, ledger_entry_types
 from api.graphql.money import MoneyInput, MoneyType, money_type
 from api.graphql.problems import UserError, user_errors
+from api.graphql.rules import needs, withheld_without
 from domain import ids
 from domain.access import Capability
 from domain.errors import NotFound, Refusal
@@ -79,7 +80,8 @@ class RefundPreview:
     )
     status_after: TransactionStatus = strawberry.field(description="Where the transaction would stand.")
     postings: list[JournalEntryPreview] | None = strawberry.field(
-        description="What would be posted to the ledger; null for anybody but staff."
+        description="What would be posted to the ledger; null for anybody but staff.",
+        metadata=withheld_without(Capability.LEDGER_READ),
     )
 
 
@@ -97,7 +99,10 @@ class PreviewRefundPayload:
 class ActionQueries:
     """The queries that tell what a mutation would do."""
 
-    @strawberry.field(description="What the mutation refund would do with this input now. It changes nothing.")
+    @strawberry.field(
+        description="What the mutation refund would do with this input now. It changes nothing.",
+        metadata=needs(Capability.PAYMENTS_REFUND),
+    )
     async def preview_refund(
         self,
         info: Info,
@@ -109,7 +114,7 @@ class ActionQueries:
             preview = await _preview(info.context, input)
         except Refusal as refusal:
             return PreviewRefundPayload(preview=None, errors=user_errors([refusal]))
-        return PreviewRefundPayload(preview=_refund_preview(info.context, preview), errors=[])
+        return PreviewRefundPayload(preview=_refund_preview(preview), errors=[])
 
 
 async def _preview(context: Context, wanted: PreviewRefundInput) -> actions.RefundPreview:
@@ -123,8 +128,7 @@ async def _preview(context: Context, wanted: PreviewRefundInput) -> actions.Refu
     return actions.preview_refund(actor, record, money, customers_may_refund=may)
 
 
-def _refund_preview(context: Context, preview: actions.RefundPreview) -> RefundPreview:
-    shown = context.may(Capability.LEDGER_READ)
+def _refund_preview(preview: actions.RefundPreview) -> RefundPreview:
     return RefundPreview(
         money=money_type(preview.money),
         refundable_after=money_type(preview.refundable_after),
@@ -132,7 +136,5 @@ def _refund_preview(context: Context, preview: actions.RefundPreview) -> RefundP
         status_after=preview.status_after,
         postings=[
             JournalEntryPreview(kind=each.kind, lines=ledger_entry_types(each.lines)) for each in preview.postings
-        ]
-        if shown
-        else None,
+        ],
     )

@@ -1,6 +1,7 @@
 """The audit log."""
 
 from datetime import datetime
+from typing import ClassVar
 
 import strawberry
 from strawberry.scalars import JSON
@@ -22,6 +23,7 @@ OLDEST_FIRST = Ordering("audit", int)
 class AuditEntry(Node):
     """An audit entry on the wire."""
 
+    seen_with: ClassVar[Capability | None] = Capability.PAYMENTS_READ
     record: strawberry.Private[AuditEntryRecord]
 
     @strawberry.field(description="The entry's opaque global id.")

@@ -1,7 +1,7 @@
 """Discrepancies, for administrators: where the processor and we do not say the same, and the mutation that settles one."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import strawberry
 
@@ -11,6 +11,7 @@ from api.graphql.mutations import ERRORS, KEY, REPLAYED
 from api.graphql.nodes import Node
 from api.graphql.paging import After, Before, Connection, First, Last, Ordering, connection, page_request
 from api.graphql.problems import UserError, user_errors
+from api.graphql.rules import needs
 from api.graphql.transaction_links import transaction_with
 from api.graphql.transactions import Transaction
 from api.graphql.users import User, user_with
@@ -30,6 +31,7 @@ LATEST_FIRST = Ordering("discrepancies", datetime)
 class Discrepancy(Node):
     """A discrepancy on the wire."""
 
+    seen_with: ClassVar[Capability | None] = Capability.RECONCILIATION_READ
     record: strawberry.Private[DiscrepancyRecord]
 
     @strawberry.field(description="The discrepancy's opaque global id.")
@@ -124,7 +126,8 @@ class DiscrepancyQueries:
     """The queries of reconciliation."""
 
     @strawberry.field(
-        description="Where the processor and we do not agree, the latest first seen first. For administrators."
+        description="Where the processor and we do not agree, the latest first seen first. For administrators.",
+        metadata=needs(Capability.RECONCILIATION_READ),
     )
     async def discrepancies(
         self,
@@ -137,7 +140,7 @@ class DiscrepancyQueries:
             DiscrepancyFilter | None, strawberry.argument(description="Which ones.")
         ] = None,
     ) -> Connection[Discrepancy]:
-        actor = info.context.require(Capability.RECONCILIATION_READ)
+        actor = info.context.require_actor()
         where = ANY_DISCREPANCY if filter is None else filter.to_filter()
         page = page_request(first, after, last, before, ordering=LATEST_FIRST)
         reader = info.context.readers.discrepancies
@@ -175,7 +178,8 @@ class DiscrepancyMutations:
 
     @strawberry.mutation(
         description="Say that a discrepancy is settled, and how. It moves no money, and is not opened again while both sides say "
-        "what they say now. For administrators."
+        "what they say now. For administrators.",
+        metadata=needs(Capability.RECONCILIATION_RESOLVE),
     )
     async def resolve_discrepancy(
         self,
@@ -185,7 +189,7 @@ class DiscrepancyMutations:
         ],
     ) -> ResolveDiscrepancyPayload:
         context = info.context
-        actor = context.require(Capability.RECONCILIATION_RESOLVE)
+        actor = context.require_actor()
         value = ids.decode_as(IdKind.DISCREPANCY, input.discrepancy_id)
         discrepancy_id = None if value is None else DiscrepancyId(value)
         wanted = NewResolution(

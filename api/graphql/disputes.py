@@ -1,6 +1,7 @@
 """Disputes."""
 
 from datetime import datetime
+from typing import ClassVar
 
 import strawberry
 
@@ -10,6 +11,7 @@ from api.graphql.nodes import Node
 from api.graphql.paging import Ordering
 from api.graphql.transaction_links import LazyTransaction, transaction_behind
 from domain import ids
+from domain.access import Capability
 from domain.ids import IdKind
 from domain.money import Money
 from domain.payments.dispute import Dispute as DisputeRecord
@@ -22,6 +24,7 @@ OLDEST_FIRST = Ordering("disputes", datetime)
 class Dispute(Node):
     """A dispute on the wire."""
 
+    seen_with: ClassVar[Capability | None] = Capability.PAYMENTS_READ
     record: strawberry.Private[DisputeRecord]
 
     @strawberry.field(description="The dispute's opaque global id.")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import groupby
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import strawberry
 
@@ -13,6 +13,7 @@ from api.graphql.money import MoneyType, money_type
 from api.graphql.nodes import Node
 from api.graphql.paging import After, Before, Connection, First, Last, Ordering, connection, page_request
 from api.graphql.refunds import Refund, refund_with
+from api.graphql.rules import needs
 from api.graphql.transaction_links import LazyTransaction, transaction_with
 from api.graphql.users import User, user_with
 from domain import ids
@@ -42,6 +43,7 @@ AsOf = Annotated[
 class LedgerAccount(Node):
     """An account on the wire."""
 
+    seen_with: ClassVar[Capability | None] = Capability.LEDGER_READ
     record: strawberry.Private[Account]
 
     @strawberry.field(description="The account's opaque global id.")
@@ -115,6 +117,7 @@ def ledger_entry_types(lines: Sequence[LedgerEntryRecord]) -> list[LedgerEntry]:
 class JournalEntry(Node):
     """An entry on the wire."""
 
+    seen_with: ClassVar[Capability | None] = Capability.LEDGER_READ
     record: strawberry.Private[JournalEntryRecord]
 
     @strawberry.field(description="The entry's opaque global id.")
@@ -231,7 +234,10 @@ def _conditions(where: JournalEntryFilter | None, as_of: datetime | None) -> Jou
 class LedgerQueries:
     """The queries of the ledger."""
 
-    @strawberry.field(description="The ledger's accounts, the oldest first. For staff.")
+    @strawberry.field(
+        description="The ledger's accounts, the oldest first. For staff.",
+        metadata=needs(Capability.LEDGER_READ),
+    )
     async def ledger_accounts(
         self,
         info: Info,
@@ -243,7 +249,7 @@ class LedgerQueries:
             LedgerAccountFilter | None, strawberry.argument(description="Which ones.")
         ] = None,
     ) -> Connection[LedgerAccount]:
-        actor, ledger = info.context.require(Capability.LEDGER_READ), info.context.readers.ledger
+        actor, ledger = info.context.require_actor(), info.context.readers.ledger
         where = ANY_ACCOUNT if filter is None else filter.to_conditions()
         page = page_request(first, after, last, before, ordering=OLDEST_ACCOUNT_FIRST)
         return connection(
@@ -253,7 +259,10 @@ class LedgerQueries:
             lambda: ledger.count_accounts(actor, where),
         )
 
-    @strawberry.field(description="The journal: every entry, the latest first. For staff.")
+    @strawberry.field(
+        description="The journal: every entry, the latest first. For staff.",
+        metadata=needs(Capability.LEDGER_READ),
+    )
     async def journal_entries(
         self,
         info: Info,
@@ -266,7 +275,7 @@ class LedgerQueries:
         ] = None,
         as_of: AsOf = None,
     ) -> Connection[JournalEntry]:
-        actor, ledger = info.context.require(Capability.LEDGER_READ), info.context.readers.ledger
+        actor, ledger = info.context.require_actor(), info.context.readers.ledger
         where = _conditions(filter, as_of)
         page = page_request(first, after, last, before, ordering=LATEST_ENTRY_FIRST)
         return connection(
@@ -276,9 +285,12 @@ class LedgerQueries:
             lambda: ledger.count_entries(actor, where),
         )
 
-    @strawberry.field(description="Every account's debits and credits, whose sums are equal. For staff.")
+    @strawberry.field(
+        description="Every account's debits and credits, whose sums are equal. For staff.",
+        metadata=needs(Capability.LEDGER_READ),
+    )
     async def trial_balance(self, info: Info, as_of: AsOf = None) -> TrialBalance:
-        found = await info.context.readers.ledger.trial_balance(as_of, info.context.require(Capability.LEDGER_READ))
+        found = await info.context.readers.ledger.trial_balance(as_of, info.context.require_actor())
         parts = [_currency_part(each, list(lines)) for each, lines in groupby(found, key=lambda line: line.currency)]
         return TrialBalance(as_of=as_of, currencies=parts)
 

@@ -13,10 +13,11 @@ from api.graphql.mutations import REPLAYED, answer_of
 from api.graphql.problems import UserError, user_errors
 from api.graphql.recovery import RecoveryMutations
 from api.graphql.refunds import Refund, refund_type
+from api.graphql.rules import needs
 from api.graphql.transactions import Transaction, transaction_type
 from api.graphql.webhooks import WebhookMutations
 from domain import ids
-from domain.access import Actor
+from domain.access import Actor, Capability
 from domain.ids import IdKind, TransactionId
 from domain.payments.answer import Answer
 from domain.payments.authorized import NewCapture, NewVoid
@@ -130,7 +131,8 @@ class Mutation(RecoveryMutations, WebhookMutations, DiscrepancyMutations):
     """The mutations."""
 
     @strawberry.mutation(
-        description="Take a payment. A declined card is an answer too: the transaction is FAILED then."
+        description="Take a payment. A declined card is an answer too: the transaction is FAILED then.",
+        metadata=needs(Capability.PAYMENTS_CREATE),
     )
     async def create_payment(
         self,
@@ -157,7 +159,8 @@ class Mutation(RecoveryMutations, WebhookMutations, DiscrepancyMutations):
         )
 
     @strawberry.mutation(
-        description="Give money back, in part or in full, as often as something is left. For the transaction's owner and staff."
+        description="Give money back, in part or in full, as often as something is left. For the transaction's owner and staff.",
+        metadata=needs(Capability.PAYMENTS_REFUND),
     )
     async def refund(
         self,
@@ -183,7 +186,10 @@ class Mutation(RecoveryMutations, WebhookMutations, DiscrepancyMutations):
             replayed=answer.replayed,
         )
 
-    @strawberry.mutation(description="Take the money of an AUTHORIZED transaction, or a part of it. Staff only.")
+    @strawberry.mutation(
+        description="Take the money of an AUTHORIZED transaction, or a part of it. Staff only.",
+        metadata=needs(Capability.PAYMENTS_CAPTURE),
+    )
     async def capture(
         self,
         info: Info,
@@ -204,7 +210,10 @@ class Mutation(RecoveryMutations, WebhookMutations, DiscrepancyMutations):
             transaction=_transaction(answer), errors=user_errors(answer.refusals), replayed=answer.replayed
         )
 
-    @strawberry.mutation(description="Call off a payment whose money has not been taken. Staff only.")
+    @strawberry.mutation(
+        description="Call off a payment whose money has not been taken. Staff only.",
+        metadata=needs(Capability.PAYMENTS_CAPTURE),
+    )
     async def void(
         self,
         info: Info,

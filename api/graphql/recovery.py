@@ -1,7 +1,7 @@
 """Recovery, made visible: what is being done about an unknown outcome, what needs a person, and what a person decided."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import strawberry
 
@@ -11,6 +11,7 @@ from api.graphql.nodes import Node
 from api.graphql.paging import After, Before, Connection, First, Last, Ordering, connection, page_request
 from api.graphql.problems import UserError, user_errors
 from api.graphql.refunds import Refund, refund_with
+from api.graphql.rules import needs, withheld_without
 from api.graphql.transaction_links import LazyTransaction, linked, transaction_behind
 from domain import ids
 from domain.access import Capability
@@ -27,6 +28,7 @@ OLDEST_FIRST = Ordering("attempts", datetime)
 class Attempt(Node):
     """An attempt on the wire."""
 
+    seen_with: ClassVar[Capability | None] = Capability.ATTEMPTS_READ
     record: strawberry.Private[AttemptView]
 
     @strawberry.field(description="The attempt's opaque global id.")
@@ -106,13 +108,19 @@ class Recovery:
     def next_check_at(self) -> datetime | None:
         return self.record.next_check_at
 
-    @strawberry.field(description="Why the outcome is not known, or was left to a person. For staff; null for others.")
-    def reason(self, info: Info) -> str | None:
-        return self.record.reason if info.context.may(Capability.ATTEMPTS_READ) else None
+    @strawberry.field(
+        description="Why the outcome is not known, or was left to a person. For staff; null for others.",
+        metadata=withheld_without(Capability.ATTEMPTS_READ),
+    )
+    def reason(self) -> str | None:
+        return self.record.reason
 
-    @strawberry.field(description="The attempt that is open; of several the gravest. For staff; null for others.")
-    def attempt(self, info: Info) -> Attempt | None:
-        return attempt_type(self.record) if info.context.may(Capability.ATTEMPTS_READ) else None
+    @strawberry.field(
+        description="The attempt that is open; of several the gravest. For staff; null for others.",
+        metadata=withheld_without(Capability.ATTEMPTS_READ),
+    )
+    def attempt(self) -> Attempt | None:
+        return attempt_type(self.record)
 
 
 async def recovery_of(info: Info, transaction_id: TransactionId) -> Recovery | None:
@@ -145,7 +153,10 @@ class AttemptFilter:
 class RecoveryQueries:
     """The queries about attempts."""
 
-    @strawberry.field(description="Attempts that are not done yet, oldest first. Staff only.")
+    @strawberry.field(
+        description="Attempts that are not done yet, oldest first. Staff only.",
+        metadata=needs(Capability.ATTEMPTS_READ),
+    )
     async def attempts(
         self,
         info: Info,
@@ -157,7 +168,7 @@ class RecoveryQueries:
             AttemptFilter | None, strawberry.argument(description="Which ones.")
         ] = None,
     ) -> Connection[Attempt]:
-        scope = info.context.require(Capability.ATTEMPTS_READ).scope_of(Capability.ATTEMPTS_READ)
+        scope = info.context.require_actor().scope_of(Capability.ATTEMPTS_READ)
         where = ANY_OPEN_ATTEMPT if filter is None else filter.to_filter()
         page = page_request(first, after, last, before, ordering=OLDEST_FIRST)
         reader = info.context.readers.attempts
@@ -212,7 +223,8 @@ class RecoveryMutations:
 
     @strawberry.mutation(
         description="Decide about an attempt that needs a person. The processor is asked first, and a decision that it "
-        "contradicts is refused. Administrators only; audited with the reason."
+        "contradicts is refused. Administrators only; audited with the reason.",
+        metadata=needs(Capability.ATTEMPTS_RESOLVE),
     )
     async def resolve_attempt(
         self,

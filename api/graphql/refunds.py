@@ -1,6 +1,7 @@
 """Refunds."""
 
 from datetime import datetime
+from typing import ClassVar
 
 import strawberry
 
@@ -11,6 +12,7 @@ from api.graphql.nodes import Node
 from api.graphql.paging import Ordering
 from api.graphql.transaction_links import LazyTransaction, linked, transaction_behind
 from domain import ids
+from domain.access import Capability
 from domain.ids import IdKind, RefundId
 from domain.payments.refund import Refund as RefundRecord
 from domain.payments.refund import RefundReason, RefundStatus
@@ -23,6 +25,7 @@ OLDEST_FIRST = Ordering("refunds", datetime)
 class Refund(Node):
     """A refund on the wire."""
 
+    seen_with: ClassVar[Capability | None] = Capability.PAYMENTS_READ
     record: strawberry.Private[RefundRecord]
     parent: strawberry.Private[TransactionRecord | None] = None
 

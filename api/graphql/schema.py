@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
@@ -28,6 +29,7 @@ from api.graphql.payments import Mutation
 from api.graphql.problems import ERROR_TYPES
 from api.graphql.recovery import Attempt, RecoveryQueries, attempt_type
 from api.graphql.refunds import Refund, refund_type
+from api.graphql.rules import SIGNED_IN, enforce, needs
 from api.graphql.scalars import SCALARS
 from api.graphql.transactions import (
     Transaction,
@@ -51,7 +53,10 @@ R = TypeVar("R")
 class Query(ActionQueries, LedgerQueries, RecoveryQueries, WebhookQueries, DiscrepancyQueries):
     """The queries."""
 
-    @strawberry.field(description="Any object by its id; null where there is none, or none that you may see.")
+    @strawberry.field(
+        description="Any object by its id; null where there is none, or none that you may see.",
+        metadata=SIGNED_IN,
+    )
     async def node(
         self,
         info: Info,
@@ -59,7 +64,10 @@ class Query(ActionQueries, LedgerQueries, RecoveryQueries, WebhookQueries, Discr
     ) -> Node | None:
         return await _node(info.context, id)
 
-    @strawberry.field(description="Several objects by their ids, in the same order, null for each that is not found.")
+    @strawberry.field(
+        description="Several objects by their ids, in the same order, null for each that is not found.",
+        metadata=SIGNED_IN,
+    )
     async def nodes(
         self,
         info: Info,
@@ -69,14 +77,20 @@ class Query(ActionQueries, LedgerQueries, RecoveryQueries, WebhookQueries, Discr
             raise BadInput(f"At most {PAGE_SIZE_MAX} nodes can be fetched at once; these are {len(ids)}.")
         return await asyncio.gather(*(_node(info.context, each) for each in ids))
 
-    @strawberry.field(description="Who you are.")
+    @strawberry.field(
+        description="Who you are.",
+        metadata=SIGNED_IN,
+    )
     async def me(self, info: Info) -> User:
         user = await info.context.loaders.users.load(info.context.require_actor().user_id)
         if user is None:
             raise Unauthenticated
         return user_type(user)
 
-    @strawberry.field(description="A user; null where there is none that you may see.")
+    @strawberry.field(
+        description="A user; null where there is none that you may see.",
+        metadata=SIGNED_IN,
+    )
     async def user(
         self,
         info: Info,
@@ -85,7 +99,10 @@ class Query(ActionQueries, LedgerQueries, RecoveryQueries, WebhookQueries, Discr
         node = await _node(info.context, id)
         return node if isinstance(node, User) else None
 
-    @strawberry.field(description="A transaction; null where there is none that you may see.")
+    @strawberry.field(
+        description="A transaction; null where there is none that you may see.",
+        metadata=needs(Capability.PAYMENTS_READ),
+    )
     async def transaction(
         self,
         info: Info,
@@ -94,7 +111,10 @@ class Query(ActionQueries, LedgerQueries, RecoveryQueries, WebhookQueries, Discr
         node = await _node(info.context, id)
         return node if isinstance(node, Transaction) else None
 
-    @strawberry.field(description="Transactions, newest first unless ordered otherwise.")
+    @strawberry.field(
+        description="Transactions, newest first unless ordered otherwise.",
+        metadata=needs(Capability.PAYMENTS_READ),
+    )
     async def transactions(
         self,
         info: Info,
@@ -107,7 +127,7 @@ class Query(ActionQueries, LedgerQueries, RecoveryQueries, WebhookQueries, Discr
         ] = None,
         order_by: Annotated[TransactionOrder | None, strawberry.argument(description="In which order.")] = None,
     ) -> Connection[Transaction]:
-        scope = info.context.require(Capability.PAYMENTS_READ).scope
+        scope = info.context.require_actor().scope
         where = ANY_TRANSACTION if filter is None else filter.to_filter()
         order = Order() if order_by is None else order_by.to_order()
         ordering = ordering_of(order)
@@ -123,35 +143,46 @@ class Query(ActionQueries, LedgerQueries, RecoveryQueries, WebhookQueries, Discr
 
 async def _node(context: Context, text: str) -> Node | None:
     """The object with this id, through the loaders, so that many ids of one kind cost one statement."""
-    loaders = context.loaders
+    actor = context.require_actor()
     decoded = ids.decode(text)
-    load = None if decoded is None else _LOADS.get(decoded[0])
-    return None if decoded is None or load is None else await load(loaders, decoded[1])
+    found = None if decoded is None else _NODES.get(decoded[0])
+    if decoded is None or found is None or not (found.seen_with is None or actor.may(found.seen_with)):
+        return None
+    return await found.load(context.loaders, decoded[1])
 
 
-def _loads(
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What is behind ids of one kind: how it is loaded, and with which capability it is seen."""
+
+    load: Callable[[Loaders, UUID], Awaitable[Node | None]]
+    seen_with: Capability | None
+
+
+def _kind(
+    kind: type[Node],
     # Any: each kind's loader has a key type of its own, made of the id's UUID.
     loader_of: Callable[[Loaders], DataLoader[Any, R | None]],
     node: Callable[[R], Node],
-) -> Callable[[Loaders, UUID], Awaitable[Node | None]]:
+) -> _Kind:
     async def load(loaders: Loaders, value: UUID) -> Node | None:
         record = await loader_of(loaders).load(value)
         return None if record is None else node(record)
 
-    return load
+    return _Kind(load, kind.seen_with)
 
 
-_LOADS: Mapping[IdKind, Callable[[Loaders, UUID], Awaitable[Node | None]]] = {
-    IdKind.TRANSACTION: _loads(lambda loaders: loaders.transactions, transaction_type),
-    IdKind.REFUND: _loads(lambda loaders: loaders.refunds, refund_type),
-    IdKind.DISPUTE: _loads(lambda loaders: loaders.disputes, dispute_type),
-    IdKind.ATTEMPT: _loads(lambda loaders: loaders.attempts, attempt_type),
-    IdKind.USER: _loads(lambda loaders: loaders.users, user_type),
-    IdKind.AUDIT_ENTRY: _loads(lambda loaders: loaders.audit_entries, audit_entry_type),
-    IdKind.JOURNAL_ENTRY: _loads(lambda loaders: loaders.ledger.entries, journal_entry_type),
-    IdKind.LEDGER_ACCOUNT: _loads(lambda loaders: loaders.ledger.accounts, ledger_account_type),
-    IdKind.WEBHOOK_EVENT: _loads(lambda loaders: loaders.webhook_events, webhook_event_type),
-    IdKind.DISCREPANCY: _loads(lambda loaders: loaders.discrepancies, discrepancy_type),
+_NODES: Mapping[IdKind, _Kind] = {
+    IdKind.TRANSACTION: _kind(Transaction, lambda loaders: loaders.transactions, transaction_type),
+    IdKind.REFUND: _kind(Refund, lambda loaders: loaders.refunds, refund_type),
+    IdKind.DISPUTE: _kind(Dispute, lambda loaders: loaders.disputes, dispute_type),
+    IdKind.ATTEMPT: _kind(Attempt, lambda loaders: loaders.attempts, attempt_type),
+    IdKind.USER: _kind(User, lambda loaders: loaders.users, user_type),
+    IdKind.AUDIT_ENTRY: _kind(AuditEntry, lambda loaders: loaders.audit_entries, audit_entry_type),
+    IdKind.JOURNAL_ENTRY: _kind(JournalEntry, lambda loaders: loaders.ledger.entries, journal_entry_type),
+    IdKind.LEDGER_ACCOUNT: _kind(LedgerAccount, lambda loaders: loaders.ledger.accounts, ledger_account_type),
+    IdKind.WEBHOOK_EVENT: _kind(WebhookEvent, lambda loaders: loaders.webhook_events, webhook_event_type),
+    IdKind.DISCREPANCY: _kind(Discrepancy, lambda loaders: loaders.discrepancies, discrepancy_type),
 }
 
 
@@ -173,3 +204,4 @@ schema = strawberry.Schema(
     ],
     config=StrawberryConfig(scalar_map=SCALARS),
 )
+enforce(schema._schema)  # noqa: SLF001  Strawberry has no public name for the graphql-core schema inside

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from decimal import Decimal
+from typing import ClassVar
 
 import strawberry
 from strawberry.scalars import JSON
@@ -18,6 +19,7 @@ from api.graphql.nodes import Node
 from api.graphql.paging import After, Before, Connection, First, Last, Ordering, connection, page_request
 from api.graphql.recovery import Recovery, recovery_of
 from api.graphql.refunds import Refund, refund_type
+from api.graphql.rules import withheld_without
 from api.graphql.users import User, user_with
 from domain import ids
 from domain.access import Capability
@@ -58,6 +60,7 @@ class NextAction:
 class Transaction(Node):
     """A transaction on the wire."""
 
+    seen_with: ClassVar[Capability | None] = Capability.PAYMENTS_READ
     record: strawberry.Private[TransactionRecord]
 
     @strawberry.field(description="The transaction's opaque global id.")
@@ -176,14 +179,13 @@ class Transaction(Node):
         )
 
     @strawberry.field(
-        description="What the transaction posted to the ledger, oldest first; null for anybody but staff. Batched."
+        description="What the transaction posted to the ledger, oldest first; null for anybody but staff. Batched.",
+        metadata=withheld_without(Capability.LEDGER_READ),
     )
     async def journal_entries(
         self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None
     ) -> Connection[JournalEntry] | None:
         page = page_request(first, after, last, before, ordering=ledger.OLDEST_ENTRY_FIRST)
-        if not info.context.may(Capability.LEDGER_READ):
-            return None
         loaders, transaction_id = info.context.loaders.ledger, self.record.id
         return connection(
             await loaders.entries_of(page).load(transaction_id),

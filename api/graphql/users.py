@@ -1,6 +1,7 @@
 """Users."""
 
 from datetime import datetime
+from typing import ClassVar
 
 import strawberry
 
@@ -9,7 +10,7 @@ from api.graphql.nodes import Node
 from api.graphql.paging import After, Before, Connection, First, Last, Ordering, connection, page_request
 from api.graphql.transaction_links import LazyTransaction, linked
 from domain import ids
-from domain.access import Role
+from domain.access import Capability, Role
 from domain.identity.users import User as UserRecord
 from domain.ids import IdKind, UserId
 
@@ -20,6 +21,7 @@ NEWEST_FIRST = Ordering("transactions:CREATED_AT:DESC", datetime)
 class User(Node):
     """A user on the wire."""
 
+    seen_with: ClassVar[Capability | None] = None
     record: strawberry.Private[UserRecord]
 
     @strawberry.field(description="The user's opaque global id.")

@@ -1,7 +1,7 @@
 """The inbox of webhook events, for administrators: what came in, how it ended, and the mutation that tries it again."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import strawberry
 import structlog
@@ -12,6 +12,7 @@ from api.graphql.mutations import ERRORS, KEY, REPLAYED
 from api.graphql.nodes import Node
 from api.graphql.paging import After, Before, Connection, First, Last, Ordering, connection, page_request
 from api.graphql.problems import UserError, user_errors
+from api.graphql.rules import needs
 from api.graphql.transaction_links import transaction_with
 from api.graphql.transactions import Transaction
 from domain import ids
@@ -34,6 +35,7 @@ log = structlog.get_logger(__name__)
 class WebhookEvent(Node):
     """A webhook event on the wire."""
 
+    seen_with: ClassVar[Capability | None] = Capability.WEBHOOKS_READ
     record: strawberry.Private[InboxEntry]
 
     @strawberry.field(description="The event's opaque global id.")
@@ -135,7 +137,10 @@ class WebhookEventFilter:
 class WebhookQueries:
     """The queries of the inbox."""
 
-    @strawberry.field(description="The inbox: every webhook event that is kept, the latest first. For administrators.")
+    @strawberry.field(
+        description="The inbox: every webhook event that is kept, the latest first. For administrators.",
+        metadata=needs(Capability.WEBHOOKS_READ),
+    )
     async def webhook_events(
         self,
         info: Info,
@@ -147,7 +152,7 @@ class WebhookQueries:
             WebhookEventFilter | None, strawberry.argument(description="Which ones.")
         ] = None,
     ) -> Connection[WebhookEvent]:
-        actor = info.context.require(Capability.WEBHOOKS_READ)
+        actor = info.context.require_actor()
         where = ANY_EVENT if filter is None else filter.to_filter()
         page = page_request(first, after, last, before, ordering=LATEST_FIRST)
         inbox = info.context.readers.inbox
@@ -184,7 +189,8 @@ class WebhookMutations:
     """The mutations of the inbox."""
 
     @strawberry.mutation(
-        description="Put a webhook event back that was quarantined, ignored or parked, and apply it now. For administrators."
+        description="Put a webhook event back that was quarantined, ignored or parked, and apply it now. For administrators.",
+        metadata=needs(Capability.WEBHOOKS_REAPPLY),
     )
     async def reapply_webhook_event(
         self,
@@ -194,7 +200,7 @@ class WebhookMutations:
         ],
     ) -> ReapplyWebhookEventPayload:
         context = info.context
-        actor = context.require(Capability.WEBHOOKS_REAPPLY)
+        actor = context.require_actor()
         value = ids.decode_as(IdKind.WEBHOOK_EVENT, input.webhook_event_id)
         event_id = None if value is None else WebhookEventId(value)
         wanted = NewReapplication(idempotency_key=input.idempotency_key, event_id=event_id, reason=input.reason)
