@@ -23,6 +23,7 @@ from api.request import RequestLog, RequestObserver, record_of
 from api.rest.health import ReadinessCheck, Ready, alive
 from api.rest.stripe_webhook import StripeWebhook
 from domain.errors import ObjectNotFound
+from domain.identity.authenticate_key import AuthenticateKey
 from domain.messaging.receive_webhook import ReceiveWebhook
 from domain.ports import IdSource
 
@@ -35,6 +36,7 @@ class Services:
     receive_webhook: ReceiveWebhook
     readers: Readers
     tokens: AccessTokens
+    authenticate_key: AuthenticateKey
     readiness: ReadinessCheck
     ids: IdSource
     observe_request: RequestObserver
@@ -46,7 +48,7 @@ def create_application(services: Services, lifespan: Lifespan[Starlette] | None 
     graphiql = services.graphiql
     endpoint = GraphQLEndpoint(
         executor=Executor(schema),
-        authentication=Authentication(services.tokens, services.readers.payments),
+        authentication=Authentication(services.tokens, services.readers.payments, services.authenticate_key),
         acts=services.acts,
         readers=services.readers,
         page=None if graphiql is None else graphiql_page(graphiql),

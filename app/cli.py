@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from app.api_key_commands import api_keys_app
 from app.audit_commands import audit_app
 from app.commands import CommandFailed, all_settings, migration_settings, processor_settings
 from app.ledger_commands import ledger_app
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 users_app = typer.Typer(help="Users.", no_args_is_help=True)
 app.add_typer(users_app, name="users")
+app.add_typer(api_keys_app, name="api-keys")
 app.add_typer(audit_app, name="audit")
 app.add_typer(ledger_app, name="ledger")
 app.command()(reconcile)

@@ -21,6 +21,9 @@ from app.metrics_server import serving_metrics
 from app.settings import Environment, Settings
 from app.time_and_ids import SystemClock, TimeOrderedIds
 from domain.errors import Unavailable
+from domain.identity.authenticate_key import AuthenticateKey
+from domain.identity.create_api_key import CreateApiKey
+from domain.identity.revoke_api_key import RevokeApiKey
 from domain.messaging.apply_webhooks import ApplyWebhooks
 from domain.messaging.event_source import EventSource, OwnAccount
 from domain.messaging.prune_events import PruneEvents
@@ -50,6 +53,7 @@ from gateways.stripe.events import StripeWebhookVerifier
 from gateways.stripe.excerpt import excerpt
 from gateways.stripe.gateway import StripeGateway
 from gateways.stripe.records import StripeRecords
+from persistence.api_keys import SqlApiKeyReader, SqlKeyDirectory
 from persistence.attempt_reader import SqlAttemptReader
 from persistence.discrepancies import SqlDiscrepancyReader
 from persistence.dispute_reader import SqlDisputeReader
@@ -88,6 +92,7 @@ class Parts:
     refresh: Refresh
     webhooks: ApplyWebhooks
     bell: RingByNotify
+    key_directory: SqlKeyDirectory
     metrics: Metrics
 
 
@@ -102,6 +107,7 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         yield parts
     finally:
         await parts.bell.close()
+        await parts.key_directory.close()
         await gateway.close()
         await engine.dispose()
 
@@ -132,6 +138,7 @@ def assemble(
         runner=runner,
         refresh=refresh,
         bell=RingByNotify(engine),
+        key_directory=SqlKeyDirectory(engine),
         metrics=metrics or Metrics(),
         webhooks=ApplyWebhooks(units=units, refresh=refresh, own=gateway, clock=clock, live=settings.live),
     )
@@ -171,6 +178,8 @@ def services(parts: Parts, graphiql: GraphiqlConfig | None) -> Services:
                 ids=parts.ids,
             ),
             resolve_discrepancy=ResolveDiscrepancy(units=parts.units, clock=parts.clock, ids=parts.ids),
+            create_api_key=create_api_key_over(parts),
+            revoke_api_key=RevokeApiKey(units=parts.units, clock=parts.clock, ids=parts.ids),
         ),
         receive_webhook=ReceiveWebhook(
             units=parts.units, verifier=StripeWebhookVerifier(secrets), clock=parts.clock, bell=parts.bell
@@ -183,13 +192,20 @@ def services(parts: Parts, graphiql: GraphiqlConfig | None) -> Services:
             inbox=SqlInboxReader(parts.engine, excerpt),
             discrepancies=SqlDiscrepancyReader(parts.engine),
             attempts=SqlAttemptReader(parts.engine),
+            api_keys=SqlApiKeyReader(parts.engine),
         ),
         tokens=AccessTokens(settings.tokens(), parts.clock),
+        authenticate_key=AuthenticateKey(parts.key_directory, live=settings.live),
         readiness=lambda: readiness(parts.engine, settings.environment),
         ids=parts.ids,
         observe_request=parts.metrics.request_answered,
         graphiql=graphiql,
     )
+
+
+def create_api_key_over(parts: Parts) -> CreateApiKey:
+    """The act that makes keys of this server's mode."""
+    return CreateApiKey(units=parts.units, clock=parts.clock, ids=parts.ids, live=parts.settings.live)
 
 
 @asynccontextmanager

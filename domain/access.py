@@ -56,6 +56,13 @@ MEANINGS: Mapping[Capability, str] = {
 """What each capability allows, in the words of docs/access.md."""
 
 
+FOR_PEOPLE_ALONE = frozenset({Capability.KEYS_MANAGE, Capability.REFUNDS_APPROVE, Capability.USERS_MANAGE})
+"""What no API key can do: give rights to others, or itself another key; and a second pair of eyes is a person's."""
+
+GRANTABLE = frozenset(Capability) - FOR_PEOPLE_ALONE
+"""What an API key can be made for."""
+
+
 class ActorKind(StrEnum):
     """What kind of party did something, for the audit log."""
 
@@ -116,7 +123,7 @@ ROLES: Mapping[Role, Rights] = {
 
 @dataclass(frozen=True, slots=True)
 class KeyInUse:
-    """The API key by which an actor acts."""
+    """The API key by which an actor acts. What its scopes name of FOR_PEOPLE_ALONE counts for nothing."""
 
     id: ApiKeyId
     scopes: frozenset[Capability]
@@ -138,10 +145,10 @@ class Actor:
     def capabilities(self) -> frozenset[Capability]:
         """What the role allows; of an API key, what is in its scopes too."""
         own = ROLES[self.role].capabilities
-        return own if self.key is None else own & self.key.scopes
+        return own if self.key is None else own & self.key.scopes & GRANTABLE
 
     def may(self, capability: Capability) -> bool:
-        return capability in ROLES[self.role].capabilities and (self.key is None or capability in self.key.scopes)
+        return capability in self.capabilities
 
     def require(self, capability: Capability) -> None:
         """Raise Forbidden unless the actor has the capability."""

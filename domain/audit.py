@@ -38,6 +38,8 @@ class AuditAction(StrEnum):
     DISPUTE_CLOSED = "dispute.closed"
     WEBHOOK_EVENT_REAPPLIED = "webhook_event.reapplied"
     ATTEMPT_RESOLVED = "attempt.resolved"
+    API_KEY_CREATED = "api_key.created"
+    API_KEY_REVOKED = "api_key.revoked"
 
 
 class Origin(StrEnum):
@@ -85,6 +87,21 @@ class AuditEntry:
             action=action,
             actor_kind=actor.kind,
             actor_id=actor.user_id,
+            details=details,
+            at=at,
+        )
+
+    @classmethod
+    def by_system(
+        cls, action: AuditAction, *, new_id: AuditEntryId, details: Mapping[str, JsonValue], at: datetime
+    ) -> Self:
+        """The entry of what Florin does by itself, or for whoever runs the server, and which is about no transaction."""
+        return cls(
+            id=new_id,
+            transaction_id=None,
+            action=action,
+            actor_kind=ActorKind.SYSTEM,
+            actor_id=None,
             details=details,
             at=at,
         )

@@ -21,9 +21,11 @@ class ErrorCode(StrEnum):
     IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
     INVALID_AMOUNT = "INVALID_AMOUNT"
     INVALID_CURRENCY = "INVALID_CURRENCY"
+    INVALID_EXPIRY = "INVALID_EXPIRY"
     INVALID_IDEMPOTENCY_KEY = "INVALID_IDEMPOTENCY_KEY"
     INVALID_METADATA = "INVALID_METADATA"
     INVALID_PAYMENT_METHOD = "INVALID_PAYMENT_METHOD"
+    INVALID_SCOPES = "INVALID_SCOPES"
     INVALID_TEXT = "INVALID_TEXT"
     NOT_CAPTURABLE = "NOT_CAPTURABLE"
     NOT_FOUND = "NOT_FOUND"
@@ -118,6 +120,12 @@ class InvalidCurrency(Refusal):
     code = ErrorCode.INVALID_CURRENCY
 
 
+class InvalidExpiry(Refusal):
+    """The moment of expiry has to lie in the future."""
+
+    code = ErrorCode.INVALID_EXPIRY
+
+
 class InvalidIdempotencyKey(Refusal):
     """An idempotency key holds 1 to 255 characters."""
 
@@ -134,6 +142,12 @@ class InvalidPaymentMethod(Refusal):
     """The processor does not know this payment method, or cannot use it for this payment."""
 
     code = ErrorCode.INVALID_PAYMENT_METHOD
+
+
+class InvalidScopes(Refusal):
+    """An API key is for at least one capability, and for none that its owner lacks or that is for people alone."""
+
+    code = ErrorCode.INVALID_SCOPES
 
 
 class InvalidText(Refusal):

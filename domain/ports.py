@@ -12,6 +12,7 @@ from uuid import UUID
 from domain.access import Scope
 from domain.audit import AuditEntry
 from domain.idempotency import KeyRepository
+from domain.identity.api_keys import ApiKeyRepository
 from domain.identity.users import User
 from domain.ids import AttemptId, RefundId, TransactionId, UserId, WebhookEventId
 from domain.ledger.entries import JournalEntry
@@ -298,6 +299,8 @@ class UnitOfWork(Protocol):
     def webhook_events(self) -> WebhookEventRepository: ...
     @property
     def users(self) -> UserRepository: ...
+    @property
+    def api_keys(self) -> ApiKeyRepository: ...
     @property
     def sweeps(self) -> SweepRepository: ...
     @property

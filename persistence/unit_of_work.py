@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from persistence.api_keys import SqlApiKeys
 from persistence.attempts import SqlAttempts
 from persistence.audit import SqlAudit
 from persistence.discrepancies import SqlDiscrepancies
@@ -33,6 +34,7 @@ class SqlUnitOfWork:
         self.keys = SqlKeys(connection)
         self.webhook_events = SqlWebhookEvents(connection)
         self.users = SqlUsers(connection)
+        self.api_keys = SqlApiKeys(connection)
         self.sweeps = SqlSweeps(connection)
         self.discrepancies = SqlDiscrepancies(connection)
         self.reconciliation_runs = SqlReconciliationRuns(connection)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from api.graphql.rules import Rule, node_types, rules_of
 from api.graphql.schema import schema
-from domain.access import MEANINGS, ROLES, Capability
+from domain.access import FOR_PEOPLE_ALONE, MEANINGS, ROLES, Capability
 from scripts.tables import table
 
 SCHEMA = schema._schema  # noqa: SLF001  Strawberry has no public name for the graphql-core schema inside
@@ -22,6 +22,36 @@ The reach is a condition inside every query, so that no code can forget it. An o
 that does not exist: null where it is asked for by its id, `NOT_FOUND` where something is to be done with it. Asking for
 something that takes a capability which you do not have is answered with `FORBIDDEN`, without credentials with
 `UNAUTHENTICATED`.
+
+## API keys
+
+A program shows an API key where a person shows an access token:
+
+```
+Authorization: Bearer florin_live_...
+```
+
+It acts for the user who owns it, and can do what is both in its scopes and among its owner's capabilities, at the moment of
+the request: an owner who becomes a customer takes the keys along. {alone} are for people alone, and no key
+can have them. Administrators create keys of their own (`createApiKey`), see everybody's (`apiKeys`) and revoke them
+(`revokeApiKey`); whoever runs the server makes one for any user:
+
+```
+florin api-keys create ops@example.com --name "night batch" --scope payments:read --scope payments:refund --days 90
+florin api-keys list
+florin api-keys revoke key_0190...
+```
+
+A key is shown once. What is stored is its SHA-256, its first characters, by which people tell keys apart, and when it was last
+used, to the minute. A key has 256 random bits, so that there is nothing to guess, and no slow hash is needed. It is looked up
+together with its owner in one statement at each request: one that is revoked or expired is refused from the next request on,
+by every process.
+
+Its form is `florin_live_` or `florin_test_`, 43 characters of `0-9A-Za-z`, and 6 more that are the CRC-32 of all before, as a
+number in base 62 with the digits in that order. Programs that look for leaked secrets can tell one by the expression
+`florin_(live|test)_[0-9A-Za-z]{{49}}` and that checksum. A key works only on servers of its mode, which is that of
+`STRIPE_SECRET_KEY`: one for tests moves no real money, however it got about. What an API key does is in the audit log as done by
+`API_KEY`, with the key's id in the details and its owner as the actor.
 
 ## Fields
 
@@ -52,6 +82,7 @@ def access_page() -> str:
     )
     return _PAGE.format(
         roles=_roles(),
+        alone=", ".join(f"`{capability}`" for capability in sorted(FOR_PEOPLE_ALONE)),
         fields=table(("Field", "Takes"), roots),
         objects=table(("Type", "Seen with"), objects),
         withheld=table(("Field", "Takes"), withheld),

@@ -9,6 +9,8 @@ from api.graphql.loaders import Loaders
 from api.graphql.readers import Readers
 from domain.access import Actor, Capability
 from domain.errors import Unauthenticated
+from domain.identity.create_api_key import CreateApiKey
+from domain.identity.revoke_api_key import RevokeApiKey
 from domain.messaging.reapply_webhook import ReapplyWebhook
 from domain.payments.authorized import AuthorizedPayments
 from domain.payments.create_payment import CreatePayment
@@ -27,6 +29,8 @@ class Acts:
     reapply_webhook: ReapplyWebhook
     resolve_discrepancy: ResolveDiscrepancy
     resolve_attempt: ResolveAttempt
+    create_api_key: CreateApiKey
+    revoke_api_key: RevokeApiKey
 
 
 @dataclass(slots=True, kw_only=True)

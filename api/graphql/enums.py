@@ -7,7 +7,7 @@ import strawberry
 from babel import Locale
 from strawberry.types.enum import StrawberryEnumDefinition
 
-from domain.access import ActorKind, Role
+from domain.access import MEANINGS, ActorKind, Capability, Role
 from domain.currencies import Currency
 from domain.errors import ErrorCode, Refusal, catalogue
 from domain.ledger.accounts import AccountKind
@@ -209,6 +209,11 @@ _publish(
         Role.SUPPORT: "Works for the merchant; sees every transaction and may refund.",
         Role.ADMIN: "Runs the service for the merchant.",
     },
+)
+_publish(
+    Capability,
+    {capability: f"{capability}: {MEANINGS[capability]}" for capability in Capability},
+    description="Something that may be seen or done, by a role or an API key.",
 )
 _publish(
     ActorKind,

@@ -9,8 +9,10 @@ from api.graphql.ledger_loaders import LedgerLoaders
 from api.graphql.readers import Readers
 from domain.access import Actor, Capability
 from domain.audit import AuditEntry
+from domain.identity.api_keys import ApiKey
 from domain.identity.users import User
 from domain.ids import (
+    ApiKeyId,
     AttemptId,
     AuditEntryId,
     DiscrepancyId,
@@ -61,6 +63,9 @@ class Loaders:
         )
         self.discrepancies: DataLoader[DiscrepancyId, Discrepancy | None] = batches.one(
             lambda ids: readers.discrepancies.discrepancies_by_ids(ids, actor)
+        )
+        self.api_keys: DataLoader[ApiKeyId, ApiKey | None] = batches.one(
+            lambda ids: readers.api_keys.keys_by_ids(ids, actor)
         )
         self.dispute_counts: DataLoader[TransactionId, int] = batches.count(
             lambda ids: readers.disputes.count_disputes_of(ids, scope)

@@ -6,6 +6,7 @@ from typing import Annotated
 import strawberry
 from strawberry.scalars import JSON
 
+from api.graphql.api_keys import ApiKeyMutations
 from api.graphql.context import Info
 from api.graphql.discrepancies import DiscrepancyMutations
 from api.graphql.money import MoneyInput
@@ -126,8 +127,10 @@ class VoidPayload:
     replayed: bool = strawberry.field(description=REPLAYED)
 
 
-@strawberry.type(description="Everything that changes something. All of it can be repeated safely with the same key.")
-class Mutation(RecoveryMutations, WebhookMutations, DiscrepancyMutations):
+@strawberry.type(
+    description="Everything that changes something. What takes an idempotency key can be repeated safely with the same one."
+)
+class Mutation(RecoveryMutations, WebhookMutations, DiscrepancyMutations, ApiKeyMutations):
     """The mutations."""
 
     @strawberry.mutation(

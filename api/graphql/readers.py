@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from domain.identity.api_keys import ApiKeyReader
 from domain.ledger.queries import LedgerReader
 from domain.messaging.inbox import InboxReader
 from domain.payments.actions import FollowUpReader
@@ -21,3 +22,4 @@ class Readers:
     inbox: InboxReader
     discrepancies: DiscrepancyReader
     attempts: AttemptReader
+    api_keys: ApiKeyReader

@@ -11,6 +11,7 @@ from strawberry.dataloader import DataLoader
 from strawberry.schema.config import StrawberryConfig
 
 from api.graphql.actions import ActionQueries
+from api.graphql.api_keys import ApiKey, ApiKeyQueries, api_key_type
 from api.graphql.audit import AuditEntry, audit_entry_type
 from api.graphql.context import Context, Info
 from api.graphql.discrepancies import Discrepancy, DiscrepancyQueries, discrepancy_type
@@ -50,7 +51,7 @@ R = TypeVar("R")
 
 
 @strawberry.type(description="Everything that can be read. A customer sees what is their own; staff see all.")
-class Query(ActionQueries, LedgerQueries, RecoveryQueries, WebhookQueries, DiscrepancyQueries):
+class Query(ApiKeyQueries, ActionQueries, LedgerQueries, RecoveryQueries, WebhookQueries, DiscrepancyQueries):
     """The queries."""
 
     @strawberry.field(
@@ -183,6 +184,7 @@ _NODES: Mapping[IdKind, _Kind] = {
     IdKind.LEDGER_ACCOUNT: _kind(LedgerAccount, lambda loaders: loaders.ledger.accounts, ledger_account_type),
     IdKind.WEBHOOK_EVENT: _kind(WebhookEvent, lambda loaders: loaders.webhook_events, webhook_event_type),
     IdKind.DISCREPANCY: _kind(Discrepancy, lambda loaders: loaders.discrepancies, discrepancy_type),
+    IdKind.API_KEY: _kind(ApiKey, lambda loaders: loaders.api_keys, api_key_type),
 }
 
 
@@ -200,6 +202,7 @@ schema = strawberry.Schema(
         LedgerAccount,
         WebhookEvent,
         Discrepancy,
+        ApiKey,
         *ERROR_TYPES,
     ],
     config=StrawberryConfig(scalar_map=SCALARS),

@@ -18,6 +18,7 @@ PRIVILEGES = "privileges"
 """In a table's `info`: what the application's database role may do with its rows, where that is not everything."""
 
 ONLY_ADDED_TO = {PRIVILEGES: ("SELECT", "INSERT")}
+NEVER_DELETED = {PRIVILEGES: ("SELECT", "INSERT", "UPDATE")}
 ONLY_READ = {PRIVILEGES: ("SELECT",)}
 
 

@@ -1,9 +1,20 @@
-"""The table of users."""
+"""The tables of identity: users, and the API keys that act for them."""
 
-from sqlalchemy import CheckConstraint, Column, Index, String, Table, func, text
-from sqlalchemy.dialects.postgresql import UUID
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    String,
+    Table,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, UUID
 
-from persistence.tables.base import metadata, moment
+from persistence.tables.base import NEVER_DELETED, metadata, moment
 
 users = Table(
     "users",
@@ -15,4 +26,25 @@ users = Table(
     moment("created_at"),
     CheckConstraint("role IN ('CUSTOMER', 'SUPPORT', 'ADMIN')", name="role"),
     Index("uq_users_email_lower", func.lower(text("email")), unique=True),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("owner_id", UUID, ForeignKey("users.id"), nullable=False),
+    Column("name", String(100), nullable=False),
+    # SHA-256 of the whole key; the key itself is kept nowhere.
+    Column("digest", LargeBinary, nullable=False),
+    Column("prefix", String(32), nullable=False),
+    Column("scopes", ARRAY(String(64)), nullable=False),
+    moment("created_at"),
+    moment("expires_at", nullable=True),
+    moment("last_used_at", nullable=True),
+    moment("revoked_at", nullable=True),
+    UniqueConstraint("digest"),
+    CheckConstraint("octet_length(digest) = 32", name="digest"),
+    Index("ix_api_keys_created_at_id", "created_at", "id"),
+    Index("ix_api_keys_owner_id", "owner_id"),
+    info=NEVER_DELETED,
 )

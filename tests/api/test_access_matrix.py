@@ -15,7 +15,10 @@ from graphql import GraphQLInputObjectType, GraphQLObjectType, get_named_type
 from api.graphql.rules import node_types, rules_of
 from api.graphql.schema import schema as strawberry_schema
 from domain import ids
-from domain.ids import IdKind
+from domain.access import Capability
+from domain.identity.api_keys import ApiKey
+from domain.identity.key_text import digest_of, new_key, visible_part
+from domain.ids import ApiKeyId, IdKind
 from tests.api.application import Client, Florin, Json, Person
 from tests.api.stored import store
 from tests.api.test_discrepancies import record as record_discrepancy
@@ -36,6 +39,7 @@ OWNER_AND_STAFF = EVERYBODY - {"alan"}
 CALLERS = ("anonymous", "ada", "alan", "grace", "margaret")
 
 ROOT_FIELDS: Mapping[str, frozenset[str]] = {
+    "Query.apiKeys": ADMINISTRATORS,
     "Query.attempts": STAFF,
     "Query.discrepancies": ADMINISTRATORS,
     "Query.journalEntries": STAFF,
@@ -50,14 +54,17 @@ ROOT_FIELDS: Mapping[str, frozenset[str]] = {
     "Query.user": EVERYBODY,
     "Query.webhookEvents": ADMINISTRATORS,
     "Mutation.capture": STAFF,
+    "Mutation.createApiKey": ADMINISTRATORS,
     "Mutation.createPayment": EVERYBODY,
     "Mutation.reapplyWebhookEvent": ADMINISTRATORS,
     "Mutation.refund": EVERYBODY,
     "Mutation.resolveAttempt": ADMINISTRATORS,
     "Mutation.resolveDiscrepancy": ADMINISTRATORS,
+    "Mutation.revokeApiKey": ADMINISTRATORS,
     "Mutation.void": STAFF,
 }
 OBJECTS: Mapping[str, frozenset[str]] = {
+    "ApiKey": ADMINISTRATORS,
     "Attempt": STAFF,
     "AuditEntry": OWNER_AND_STAFF,
     "Discrepancy": ADMINISTRATORS,
@@ -76,7 +83,48 @@ WITHHELD: Mapping[str, frozenset[str]] = {
     "Transaction.journalEntries": STAFF,
 }
 
+# What a key of an administrator's with one scope may do: nobody's scope is the empty text, and None is every key's.
+SCOPES: Mapping[str, str | None] = {
+    "Query.apiKeys": "",
+    "Query.attempts": "attempts:read",
+    "Query.discrepancies": "reconciliation:read",
+    "Query.journalEntries": "ledger:read",
+    "Query.ledgerAccounts": "ledger:read",
+    "Query.me": None,
+    "Query.node": None,
+    "Query.nodes": None,
+    "Query.previewRefund": "payments:refund",
+    "Query.transaction": "payments:read",
+    "Query.transactions": "payments:read",
+    "Query.trialBalance": "ledger:read",
+    "Query.user": None,
+    "Query.webhookEvents": "webhooks:read",
+    "Mutation.capture": "payments:capture",
+    "Mutation.createApiKey": "",
+    "Mutation.createPayment": "payments:create",
+    "Mutation.reapplyWebhookEvent": "webhooks:reapply",
+    "Mutation.refund": "payments:refund",
+    "Mutation.resolveAttempt": "attempts:resolve",
+    "Mutation.resolveDiscrepancy": "reconciliation:resolve",
+    "Mutation.revokeApiKey": "",
+    "Mutation.void": "payments:capture",
+}
+OBJECT_SCOPES: Mapping[str, str] = {
+    "ApiKey": "",
+    "Attempt": "attempts:read",
+    "AuditEntry": "payments:read",
+    "Discrepancy": "reconciliation:read",
+    "Dispute": "payments:read",
+    "JournalEntry": "ledger:read",
+    "LedgerAccount": "ledger:read",
+    "Refund": "payments:read",
+    "Transaction": "payments:read",
+    "User": "users:read",
+    "WebhookEvent": "webhooks:read",
+}
+
 _KINDS = {
+    "ApiKey": IdKind.API_KEY,
     "Attempt": IdKind.ATTEMPT,
     "AuditEntry": IdKind.AUDIT_ENTRY,
     "Discrepancy": IdKind.DISCREPANCY,
@@ -89,6 +137,7 @@ _KINDS = {
     "WebhookEvent": IdKind.WEBHOOK_EVENT,
 }
 _TABLES = {
+    "ApiKey": "SELECT id FROM api_keys",
     "Attempt": "SELECT id FROM attempts",
     "AuditEntry": "SELECT id FROM audit_entries",
     "Dispute": "SELECT id FROM disputes",
@@ -134,6 +183,22 @@ def missing(kind: IdKind) -> str:
     return ids.encode(kind, UUID(int=0xDEAD))
 
 
+async def key_with(florin: Florin, scope: Capability) -> Client:
+    """A client by a key of Margaret's with one scope; stored as it is, whether or not such a key can be created."""
+    text = new_key(live=False)
+    record = ApiKey(
+        id=ApiKeyId(florin.parts.ids.new()),
+        owner_id=florin.margaret.user.id,
+        name=scope,
+        prefix=visible_part(text),
+        scopes=frozenset({scope}),
+        created_at=florin.parts.clock.now(),
+    )
+    async with florin.parts.units.begin() as uow:
+        await uow.api_keys.add(record, digest_of(text))
+    return Client(florin.http, text)
+
+
 @dataclass(frozen=True, slots=True)
 class Things:
     """An object of every type, by the type's name: all Ada's, as far as something can be somebody's."""
@@ -155,6 +220,7 @@ async def things(florin: Florin) -> Things:
         of=uuid,
     )
     await receive(florin, event(1))
+    await key_with(florin, Capability.PAYMENTS_READ)
     # So that there is a recovery to see, and a word of it for colleagues.
     await rows(
         florin.parts.engine,
@@ -169,8 +235,8 @@ async def things(florin: Florin) -> Things:
 
 
 def test_the_tables_above_name_everything_that_there_is() -> None:
-    assert set(roots()) == set(ROOT_FIELDS)
-    assert set(node_types(SCHEMA)) == set(OBJECTS) == set(_KINDS)
+    assert set(roots()) == set(ROOT_FIELDS) == set(SCOPES)
+    assert set(node_types(SCHEMA)) == set(OBJECTS) == set(OBJECT_SCOPES) == set(_KINDS)
     assert {name for name, rule in rules_of(SCHEMA) if rule.withheld} == set(WITHHELD)
 
 
@@ -182,6 +248,33 @@ async def test_root_fields(florin: Florin, name: str) -> None:
         found[field] = await refusal(caller(florin, name), document)
     otherwise = "UNAUTHENTICATED" if name == "anonymous" else "FORBIDDEN"
     assert found == {field: None if name in allowed else otherwise for field, allowed in ROOT_FIELDS.items()}
+
+
+@pytest.mark.parametrize("scope", Capability)
+async def test_root_fields_by_key(florin: Florin, scope: Capability) -> None:
+    who, found = await key_with(florin, scope), {}
+    for field, (word, own_name, definition) in roots().items():
+        document = f"{word} {{ {call(own_name, definition, id_=missing(IdKind.TRANSACTION))} }}"
+        found[field] = await refusal(who, document)
+    allowed = {field for field, needed in SCOPES.items() if needed in {None, scope.value}}
+    assert found == {field: None if field in allowed else "FORBIDDEN" for field in SCOPES}
+
+
+@pytest.mark.parametrize("scope", Capability)
+async def test_objects_by_key(florin: Florin, things: Things, scope: Capability) -> None:
+    """A key finds objects of its scope alone, wherever it looks."""
+    who, found = await key_with(florin, scope), set()
+    for kind, id_ in things.ids.items():
+        selection = everything(_object(kind), id_=id_, depth=4)
+        node = (await who.send(f'{{ node(id: "{id_}") {{ ... on {kind} {selection} }} }}')).json()["data"]["node"]
+        # Of people a key sees at least whom it acts for, and that is not what was asked for here.
+        found |= (_typenames(node) & OBJECTS.keys()) - ({"User"} if kind != "User" else set())
+    assert found <= {kind for kind, needed in OBJECT_SCOPES.items() if needed == scope.value}
+    for kind, id_ in things.ids.items():
+        query = "query ($id: ID!) { node(id: $id) { __typename } }"
+        seen, nothing = await _same_but_for_ids(who, query, id_, missing(_KINDS[kind]))
+        assert (seen["data"]["node"] is not None) == (OBJECT_SCOPES[kind] == scope.value)
+        assert nothing == {"data": {"node": None}}
 
 
 @pytest.mark.parametrize("name", CALLERS)

@@ -19,6 +19,7 @@ TOKEN = "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJ1c3JfMSJ9.c2lnbmF0dXJl-_"
         (f"key {SECRET_KEY} used", "key [redacted] used"),
         ("rk_test_a1 pk_live_b2", "[redacted] [redacted]"),
         ("whsec_abc123", "[redacted]"),
+        ("key florin_" + "live_a1B2 and florin_" + "test_c3", "key [redacted] and [redacted]"),
         ("secret pi_3Nabc_secret_xyz9 of pi_3Nabc", "secret [redacted] of pi_3Nabc"),
         (f"Authorization: Bearer {TOKEN}", "Authorization: [redacted]"),
         ("authorization: bearer abc.def", "authorization: [redacted]"),

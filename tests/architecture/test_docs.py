@@ -42,7 +42,7 @@ def test_commands_exist(page: Path) -> None:
     # Typer ships its own copy of Click, whose groups hold their commands by name.
     root = get_command(app)
     known = set(getattr(root, "commands", {}))
-    shown = re.findall(r"(?:`|^)florin ((?:[a-z]+)(?: [a-z]+)?)", page.read_text(), re.MULTILINE)
+    shown = re.findall(r"(?:`|^)florin ((?:[a-z-]+)(?: [a-z]+)?)", page.read_text(), re.MULTILINE)
     for words in shown:
         assert words.split()[0] in known, words
 
