@@ -239,6 +239,12 @@ class BadInput(RequestError):
     code = "BAD_INPUT"
 
 
+class CostExceeded(RequestError):
+    """The operation costs more than this API lets one cost, or more than you have left for now."""
+
+    code = "COST_EXCEEDED"
+
+
 class Forbidden(RequestError):
     """You are not allowed to do this."""
 
@@ -256,6 +262,27 @@ class ObjectNotFound(RequestError):
     """There is nothing at this address."""
 
     code = "NOT_FOUND"
+
+
+class RateLimited(RequestError):
+    """Too many requests in too short a time. Wait for retryAfterMs milliseconds, then try again."""
+
+    code = "RATE_LIMITED"
+    retryable = True
+
+    def __init__(self, message: str | None = None, *, retry_after_ms: int = 1000) -> None:
+        super().__init__(message)
+        self.retry_after_ms = retry_after_ms
+
+
+class Throttled(CostExceeded):
+    """The operations of the last seconds cost too much. Wait for retryAfterMs milliseconds, then try again."""
+
+    retryable = True
+
+    def __init__(self, message: str | None = None, *, retry_after_ms: int = 1000) -> None:
+        super().__init__(message)
+        self.retry_after_ms = retry_after_ms
 
 
 class Unauthenticated(RequestError):
