@@ -1,89 +1,96 @@
 """Access tokens: short signed statements of who somebody is (JWT, RFC 9068; EdDSA over Ed25519, RFC 8037).
 
-A token says who, never what they may do: the role is read from the database at each request, so that a change counts at once.
+A token says who, and by which session, never what they may do: user and session are read at each request, so that a changed
+role or a revoked session counts at once.
 """
 
-import base64
-import hashlib
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import jwt
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from api.signing_keys import ALGORITHM, KeySource
 from domain import ids
 from domain.errors import Unauthenticated
-from domain.ids import IdKind, UserId
+from domain.ids import IdKind, SessionId, UserId
 from domain.ports import Clock
 
-_ALGORITHM = "EdDSA"
+LIFETIME = timedelta(minutes=15)
+"""How long a token lives that a person gets. It bounds for how long a stolen one is of use to whoever is not seen."""
+
 _TYPE = "at+jwt"
-_KEY_BYTES = 32
 _TOKEN_LENGTH_MAX = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenConfig:
-    """`signing_key` is 32 bytes in base64 (either alphabet): the private key of Ed25519. Raises ValueError for anything else."""
+    """With which keys tokens are signed and verified, and what stands in them as issuer and audience."""
 
-    signing_key: str = field(repr=False)
+    keys: KeySource
     issuer: str = "florin"
     audience: str = "florin"
 
-    def private_key(self) -> Ed25519PrivateKey:
-        try:
-            text = self.signing_key.replace("-", "+").replace("_", "/")
-            seed = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-        except ValueError:
-            seed = b""
-        if len(seed) != _KEY_BYTES:
-            raise ValueError("The signing key is 32 random bytes in base64: make one with `openssl rand -base64 32`.")
-        return Ed25519PrivateKey.from_private_bytes(seed)
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a token says that holds: whose it is, and to which of their sessions it belongs."""
+
+    user_id: UserId
+    session_id: SessionId
 
 
 class AccessTokens:
-    """Issues and verifies access tokens with one key."""
+    """Issues and verifies access tokens."""
 
     def __init__(self, config: TokenConfig, clock: Clock) -> None:
-        self._private_key = config.private_key()
-        self._public_key = self._private_key.public_key()
-        public = self._public_key.public_bytes(Encoding.Raw, PublicFormat.Raw)
-        self._key_id = hashlib.sha256(public).hexdigest()[:16]
+        self._keys = config.keys
         self._issuer = config.issuer
         self._audience = config.audience
         self._clock = clock
 
-    def issue(self, user_id: UserId, lifetime: timedelta) -> str:
+    def issue(self, user_id: UserId, session_id: SessionId, expires_at: datetime) -> str:
+        """A token of a session. `expires_at` is the token's own end, to the second; the session's may come before it."""
         now = self._clock.now()
         claims = {
             "iss": self._issuer,
             "aud": self._audience,
             "sub": ids.encode(IdKind.USER, user_id),
+            "sid": ids.encode(IdKind.SESSION, session_id),
             "iat": now,
-            "exp": now + lifetime,
+            "exp": expires_at,
         }
-        return jwt.encode(claims, self._private_key, algorithm=_ALGORITHM, headers={"typ": _TYPE, "kid": self._key_id})
+        key = self._keys().signing(now)
+        return jwt.encode(claims, key.private, algorithm=ALGORITHM, headers={"typ": _TYPE, "kid": key.id})
 
-    def verify(self, token: str) -> UserId:
-        """Whose token it is. Raises Unauthenticated without saying which of its parts was wrong."""
+    def verify(self, token: str) -> Claims:
+        """What a token says. Raises Unauthenticated without saying which of its parts was wrong.
+
+        Nothing that a token says of itself is believed before its signature holds, except which of our keys to try: the
+        algorithm is ours (RFC 8725, section 3.1), and a key's id is only looked up among those we have.
+        """
         try:
             if len(token) > _TOKEN_LENGTH_MAX:
                 raise Unauthenticated
             header = jwt.get_unverified_header(token)
-            if header.get("typ") != _TYPE or header.get("kid") != self._key_id:
+            key = self._keys().find(header.get("kid"))
+            if key is None or header.get("typ") != _TYPE:
                 raise Unauthenticated
             claims = jwt.decode(
                 token,
-                self._public_key,
-                algorithms=[_ALGORITHM],
+                key.public,
+                algorithms=[ALGORITHM],
                 issuer=self._issuer,
                 audience=self._audience,
-                options={"require": ["exp", "iat", "sub", "iss", "aud"]},
+                options={"require": ["exp", "iat", "sub", "sid", "iss", "aud"]},
             )
             user_id = ids.decode_as(IdKind.USER, str(claims["sub"]))
+            session_id = ids.decode_as(IdKind.SESSION, str(claims["sid"]))
         except (jwt.PyJWTError, ValueError, RecursionError) as error:
             raise Unauthenticated from error
-        if user_id is None:
+        if user_id is None or session_id is None:
             raise Unauthenticated
-        return UserId(user_id)
+        return Claims(UserId(user_id), SessionId(session_id))
+
+    def published(self) -> dict[str, object]:
+        """The keys that verify, as a JWK Set (RFC 7517): the public halves, for whoever else is to trust these tokens."""
+        return {"keys": [key.as_jwk() for key in self._keys().keys]}

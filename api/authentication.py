@@ -1,25 +1,44 @@
-"""From the Authorization header to the actor behind a request (RFC 6750)."""
+"""From the Authorization header to whoever is behind a request (RFC 6750)."""
+
+from dataclasses import dataclass
 
 from starlette.datastructures import Headers
 
 from api.access_tokens import AccessTokens
-from domain.access import EVERYTHING, Actor
+from domain.access import Actor
 from domain.errors import Unauthenticated
 from domain.identity.authenticate_key import AuthenticateKey
 from domain.identity.key_text import KEY_MARK
-from domain.payments.queries import Reader
+from domain.identity.queries import IdentityReader
+from domain.ids import SessionId
+from domain.ports import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sent a request, and by which session of theirs; by none where it was by an API key."""
+
+    actor: Actor
+    session_id: SessionId | None
 
 
 class Authentication:
-    """Finds out who asks. The user is read each time, so that a changed role or a removed user counts at once."""
+    """Finds out who asks.
 
-    def __init__(self, tokens: AccessTokens, reader: Reader, authenticate_key: AuthenticateKey) -> None:
+    User and session are read each time, in one statement, so that a changed role, a disabled user and a revoked session
+    count at once.
+    """
+
+    def __init__(
+        self, tokens: AccessTokens, reader: IdentityReader, authenticate_key: AuthenticateKey, clock: Clock
+    ) -> None:
         self._tokens = tokens
         self._authenticate_key = authenticate_key
         self._reader = reader
+        self._clock = clock
 
-    async def actor(self, headers: Headers) -> Actor | None:
-        """The actor; None for a request without credentials. Raises Unauthenticated for credentials that do not hold."""
+    async def caller(self, headers: Headers) -> Caller | None:
+        """The caller; None for a request without credentials. Raises Unauthenticated for credentials that do not hold."""
         values = headers.getlist("authorization")
         if not values:
             return None
@@ -28,9 +47,9 @@ class Authentication:
         if len(values) > 1 or scheme.lower() != "bearer" or not token:
             raise Unauthenticated("Send one Authorization header: Bearer <token>.")
         if token.startswith(KEY_MARK):
-            return await self._authenticate_key(token)
-        user_id = self._tokens.verify(token)
-        user = (await self._reader.users_by_ids([user_id], EVERYTHING)).get(user_id)
-        if user is None:
+            return Caller(await self._authenticate_key(token), None)
+        claims = self._tokens.verify(token)
+        holder = await self._reader.holder_of(claims.session_id, claims.user_id, self._clock.now())
+        if holder is None:
             raise Unauthenticated
-        return Actor(user_id=user.id, role=user.role)
+        return Caller(Actor(user_id=holder.user_id, role=holder.role), holder.session_id)

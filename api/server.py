@@ -21,11 +21,12 @@ from api.graphql.schema import schema
 from api.problem import problem_response
 from api.request import RequestLog, RequestObserver, record_of
 from api.rest.health import ReadinessCheck, Ready, alive
+from api.rest.jwks import Jwks
 from api.rest.stripe_webhook import StripeWebhook
 from domain.errors import ObjectNotFound
 from domain.identity.authenticate_key import AuthenticateKey
 from domain.messaging.receive_webhook import ReceiveWebhook
-from domain.ports import IdSource
+from domain.ports import Clock, IdSource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,7 @@ class Services:
     tokens: AccessTokens
     authenticate_key: AuthenticateKey
     readiness: ReadinessCheck
+    clock: Clock
     ids: IdSource
     observe_request: RequestObserver
     graphiql: GraphiqlConfig | None
@@ -48,7 +50,9 @@ def create_application(services: Services, lifespan: Lifespan[Starlette] | None 
     graphiql = services.graphiql
     endpoint = GraphQLEndpoint(
         executor=Executor(schema),
-        authentication=Authentication(services.tokens, services.readers.payments, services.authenticate_key),
+        authentication=Authentication(
+            services.tokens, services.readers.identity, services.authenticate_key, services.clock
+        ),
         acts=services.acts,
         readers=services.readers,
         page=None if graphiql is None else graphiql_page(graphiql),
@@ -60,6 +64,7 @@ def create_application(services: Services, lifespan: Lifespan[Starlette] | None 
         routes=[
             graphql,
             Route("/webhooks/stripe", StripeWebhook(services.receive_webhook).__call__, methods=["POST"]),
+            Route("/.well-known/jwks.json", Jwks(services.tokens).__call__),
             Route("/healthz", alive),
             Route("/readyz", Ready(services.readiness).__call__),
             *([] if graphiql is None else graphiql_routes(graphiql)),

@@ -13,6 +13,7 @@ import typer
 from app.api_key_commands import api_keys_app
 from app.audit_commands import audit_app
 from app.commands import CommandFailed, all_settings, migration_settings, processor_settings
+from app.keys_commands import keys_app
 from app.ledger_commands import ledger_app
 from app.reconcile_commands import reconcile
 from app.sandbox_commands import sandbox_app
@@ -37,6 +38,7 @@ users_app = typer.Typer(help="Users.", no_args_is_help=True)
 app.add_typer(users_app, name="users")
 app.add_typer(api_keys_app, name="api-keys")
 app.add_typer(audit_app, name="audit")
+app.add_typer(keys_app, name="keys")
 app.add_typer(ledger_app, name="ledger")
 app.command()(reconcile)
 app.add_typer(sandbox_app, name="sandbox")
@@ -143,8 +145,9 @@ def token(
     email: Annotated[str, typer.Argument(help="Whose token.")],
     hours: Annotated[float, typer.Option(min=0.01, max=720, help="How long it is valid.")] = 1.0,
 ) -> None:
-    """Print an access token for a user."""
+    """Print an access token for a user. It belongs to a session of its own, which can be revoked before it expires."""
     from api.access_tokens import AccessTokens  # noqa: PLC0415  as above
+    from domain.identity.issue_session import IssueSession  # noqa: PLC0415  as above
 
     settings = all_settings()
 
@@ -153,7 +156,11 @@ def token(
             user = await uow.users.get_by_email(email)
         if user is None:
             raise CommandFailed(f"There is no user {email}. Add one with `florin users add`.")
-        return AccessTokens(settings.tokens(), parts.clock).issue(user.id, timedelta(hours=hours))
+        if user.disabled_at is not None:
+            raise CommandFailed(f"The user {email} is disabled.")
+        issue_session = IssueSession(units=parts.units, clock=parts.clock, ids=parts.ids)
+        session = await issue_session(user.id, timedelta(hours=hours))
+        return AccessTokens(settings.tokens(), parts.clock).issue(user.id, session.id, session.expires_at)
 
     print(_with_parts(settings, issue))
 

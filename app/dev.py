@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from api.access_tokens import AccessTokens, TokenConfig
+from api.signing_keys import fixed_keys
 from app.demo import DemoFailed, seed
 from app.dev_output import DevOutput
 from app.embedded_postgres import APP_ROLE, EmbeddedPostgres, EmbeddedPostgresError
@@ -25,7 +26,8 @@ from app.settings import LogFormat, passed_on
 from app.time_and_ids import SystemClock, TimeOrderedIds
 from domain.access import Role
 from domain.identity.create_user import CreateUser
-from domain.identity.users import User
+from domain.identity.issue_session import IssueSession
+from domain.identity.sessions import Session
 from persistence.engine import DatabaseConfig, open_engine
 from persistence.roles import ApplicationRole
 from persistence.schema import migrate
@@ -129,8 +131,8 @@ class _Development:
                 supervisor.watch("PostgreSQL", database.poll, database.restart)
                 # Only now, because now the data folder is ours: the file in it may be that of a run that goes on.
                 announce = stack.enter_context(ready_file(options.ready_file or self._folder / "ready.json"))
-                users = await _unless_stopped(supervisor, _prepare_database(database.url))
-                tokens = _tokens(keys, users)
+                sessions = await _unless_stopped(supervisor, _prepare_database(database.url))
+                tokens = _tokens(keys, sessions)
                 _say("starting the worker and the API")
                 environment = _environment(keys, database.app_url, processor_url, api_port, tokens)
                 await supervisor.start(_florin("worker", environment | {"LOG_LEVEL": "WARNING"}))
@@ -192,8 +194,8 @@ def _environment(
     )
 
 
-async def _prepare_database(url: str) -> dict[str, User]:
-    """Bring the schema up to date, let the role of API and worker use it, and make sure that everybody is there."""
+async def _prepare_database(url: str) -> dict[str, Session]:
+    """Bring the schema up to date, let the role of API and worker use it, and begin a session for everybody."""
     engine = open_engine(DatabaseConfig(url=url, pool_size=1))
     try:
         await migrate(
@@ -202,20 +204,23 @@ async def _prepare_database(url: str) -> dict[str, User]:
             application=ApplicationRole(name=APP_ROLE),
         )
         units = SqlUnitsOfWork(engine)
-        create = CreateUser(units=units, clock=SystemClock(), ids=TimeOrderedIds())
-        users = {}
+        clock, new_ids = SystemClock(), TimeOrderedIds()
+        create = CreateUser(units=units, clock=clock, ids=new_ids)
+        issue = IssueSession(units=units, clock=clock, ids=new_ids)
+        sessions = {}
         for label, (email, name, role) in PEOPLE.items():
             async with units.autocommit() as uow:
                 known = await uow.users.get_by_email(email)
-            users[label] = known or await create(email=email, name=name, role=role)
-        return users
+            user = known or await create(email=email, name=name, role=role)
+            sessions[label] = await issue(user.id, TOKEN_LIFETIME)
+        return sessions
     finally:
         await engine.dispose()
 
 
-def _tokens(keys: _Secrets, users: Mapping[str, User]) -> dict[str, str]:
-    tokens = AccessTokens(TokenConfig(signing_key=keys.signing_key), SystemClock())
-    return {label: tokens.issue(user.id, TOKEN_LIFETIME) for label, user in users.items()}
+def _tokens(keys: _Secrets, sessions: Mapping[str, Session]) -> dict[str, str]:
+    tokens = AccessTokens(TokenConfig(keys=fixed_keys(keys.signing_key)), SystemClock())
+    return {label: tokens.issue(each.user_id, each.id, each.expires_at) for label, each in sessions.items()}
 
 
 def _next_port(api_port: int) -> int:

@@ -4,9 +4,18 @@ import json
 import os
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Self, TypeVar
+from pathlib import Path
+from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy import make_url
@@ -14,6 +23,8 @@ from sqlalchemy import make_url
 from api.access_tokens import TokenConfig
 from api.graphiql import GraphiqlConfig, NamedToken
 from api.graphiql_examples import default_examples
+from api.signing_keys import KeySource, fixed_keys
+from app.signing_keys_file import KeysFile, KeysFileUnusable
 from domain.messaging.prune_events import KEPT_DAYS_MIN
 from gateways.stripe.gateway import StripeConfig
 from persistence.engine import DatabaseConfig, driver_url
@@ -41,6 +52,20 @@ class InvalidSettings(Exception):
 def _database_url(value: SecretStr) -> SecretStr:
     driver_url(value.get_secret_value())
     return value
+
+
+def _split_keys(value: object) -> object:
+    if isinstance(value, SecretStr):
+        value = value.get_secret_value()
+    return tuple(key.strip() for key in value.split(",")) if isinstance(value, str) else value
+
+
+SigningKeys = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split_keys)]
+
+
+def key_source(keys: tuple[SecretStr, ...], file: Path | None) -> KeySource:
+    """The signing keys: those of the file, where one is named. Raises ValueError, or KeysFileUnusable."""
+    return KeysFile(file) if file is not None else fixed_keys(*(key.get_secret_value() for key in keys))
 
 
 class Settings(BaseSettings):
@@ -73,8 +98,14 @@ class Settings(BaseSettings):
     stripe_deadline_seconds: float = Field(
         default=12.0, gt=0, le=15, description="How long one call to the processor may take, its repetitions included."
     )
-    auth_signing_key: SecretStr = Field(
-        description="The key that signs access tokens: 32 random bytes in base64, as `openssl rand -base64 32` makes them."
+    auth_signing_key: SigningKeys = Field(
+        description="The key that signs access tokens: 32 random bytes in base64, as `openssl rand -base64 32` makes them. "
+        "Several, with commas, while one is rotated: the first signs, all verify. Not needed with AUTH_SIGNING_KEYS_FILE."
+    )
+    auth_signing_keys_file: Path | None = Field(
+        default=None,
+        description="A file of signing keys that `florin keys rotate` keeps, instead of AUTH_SIGNING_KEY. See "
+        "[the runbook](runbook.md#rotate-signing-keys).",
     )
     auth_issuer: str = Field(default="florin", min_length=1, description="The `iss` of access tokens.")
     auth_audience: str = Field(default="florin", min_length=1, description="The `aud` of access tokens.")
@@ -140,6 +171,13 @@ class Settings(BaseSettings):
             raise ValueError("a webhook secret begins with whsec_")
         return tuple(secrets)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _a_file_is_enough(cls, values: Any) -> Any:  # Any: pydantic hands over what it was given
+        if isinstance(values, dict) and values.get("auth_signing_keys_file") and "auth_signing_key" not in values:
+            return values | {"auth_signing_key": ()}
+        return values
+
     @field_validator("graphiql_tokens", mode="before")
     @classmethod
     def _read_tokens(cls, value: object) -> object:
@@ -182,8 +220,9 @@ class Settings(BaseSettings):
         )
 
     def tokens(self) -> TokenConfig:
+        """Raises ValueError or KeysFileUnusable where the keys cannot be used."""
         return TokenConfig(
-            signing_key=self.auth_signing_key.get_secret_value(),
+            keys=key_source(self.auth_signing_key, self.auth_signing_keys_file),
             issuer=self.auth_issuer,
             audience=self.auth_audience,
         )
@@ -198,7 +237,34 @@ class ProcessorSettings(Settings):
     """The settings of commands that ask the processor and serve nobody: they verify no webhook and sign no token."""
 
     stripe_webhook_secret: Annotated[tuple[SecretStr, ...], NoDecode] = Field(default=(), description="Not needed.")
-    auth_signing_key: SecretStr = Field(default=SecretStr(""), description="Not needed.")
+    auth_signing_key: SigningKeys = Field(default=(), description="Not needed.")
+
+
+class KeySettings(BaseSettings):
+    """What `florin keys` needs."""
+
+    model_config = SettingsConfigDict(extra="ignore", hide_input_in_errors=True, case_sensitive=False)
+
+    auth_signing_key: SigningKeys = Field(default=(), description="As in Settings.")
+    auth_signing_keys_file: Path | None = Field(default=None, description="As in Settings.")
+
+    @classmethod
+    def load(cls) -> Self:
+        """Raises InvalidSettings."""
+        try:
+            return cls()
+        except ValidationError as error:
+            raise InvalidSettings(_explain(error)) from None
+
+    def keys_file(self) -> Path:
+        """Raises InvalidSettings."""
+        if self.auth_signing_keys_file is None:
+            raise InvalidSettings("AUTH_SIGNING_KEYS_FILE is not set: it names the file that the keys are kept in.")
+        return self.auth_signing_keys_file
+
+    def keys(self) -> KeySource:
+        """Raises ValueError or KeysFileUnusable."""
+        return key_source(self.auth_signing_key, self.auth_signing_keys_file)
 
 
 class DatabaseSettings(BaseSettings):
@@ -251,7 +317,9 @@ def load_settings() -> Settings:
     except ValueError as error:
         raise InvalidSettings(f"GRAPHIQL_TOKENS is not valid: {error}") from None
     try:
-        settings.tokens().private_key()
+        settings.tokens()
+    except KeysFileUnusable as error:
+        raise InvalidSettings(f"AUTH_SIGNING_KEYS_FILE is not valid: {error}") from None
     except ValueError as error:
         raise InvalidSettings(f"AUTH_SIGNING_KEY is not valid: {error}") from None
     return settings

@@ -59,6 +59,7 @@ from persistence.discrepancies import SqlDiscrepancyReader
 from persistence.dispute_reader import SqlDisputeReader
 from persistence.engine import open_engine
 from persistence.follow_up_reader import SqlFollowUpReader
+from persistence.identity_reader import SqlIdentityReader
 from persistence.inbox import SqlInboxReader
 from persistence.ledger_reader import SqlLedgerReader
 from persistence.open_work import SqlOpenWorkReader
@@ -186,6 +187,7 @@ def services(parts: Parts, graphiql: GraphiqlConfig | None) -> Services:
         ),
         readers=Readers(
             payments=parts.reader,
+            identity=SqlIdentityReader(parts.engine),
             disputes=SqlDisputeReader(parts.engine),
             follow_ups=SqlFollowUpReader(parts.engine),
             ledger=SqlLedgerReader(parts.engine),
@@ -197,6 +199,7 @@ def services(parts: Parts, graphiql: GraphiqlConfig | None) -> Services:
         tokens=AccessTokens(settings.tokens(), parts.clock),
         authenticate_key=AuthenticateKey(parts.key_directory, live=settings.live),
         readiness=lambda: readiness(parts.engine, settings.environment),
+        clock=parts.clock,
         ids=parts.ids,
         observe_request=parts.metrics.request_answered,
         graphiql=graphiql,

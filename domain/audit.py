@@ -40,6 +40,7 @@ class AuditAction(StrEnum):
     ATTEMPT_RESOLVED = "attempt.resolved"
     API_KEY_CREATED = "api_key.created"
     API_KEY_REVOKED = "api_key.revoked"
+    SESSION_ISSUED = "session.issued"
 
 
 class Origin(StrEnum):

@@ -17,6 +17,7 @@ JournalEntryId = NewType("JournalEntryId", UUID)
 LedgerAccountId = NewType("LedgerAccountId", UUID)
 WebhookEventId = NewType("WebhookEventId", UUID)
 ApiKeyId = NewType("ApiKeyId", UUID)
+SessionId = NewType("SessionId", UUID)
 
 NIL = UUID(int=0)
 """The UUID that is nobody's (RFC 9562, section 5.9)."""
@@ -38,6 +39,7 @@ class IdKind(StrEnum):
     LEDGER_ACCOUNT = "acct"
     WEBHOOK_EVENT = "whe"
     API_KEY = "key"
+    SESSION = "ses"
 
 
 def encode(kind: IdKind, value: UUID) -> str:

@@ -13,6 +13,7 @@ from domain.access import Scope
 from domain.audit import AuditEntry
 from domain.idempotency import KeyRepository
 from domain.identity.api_keys import ApiKeyRepository
+from domain.identity.sessions import SessionRepository
 from domain.identity.users import User
 from domain.ids import AttemptId, RefundId, TransactionId, UserId, WebhookEventId
 from domain.ledger.entries import JournalEntry
@@ -301,6 +302,8 @@ class UnitOfWork(Protocol):
     def users(self) -> UserRepository: ...
     @property
     def api_keys(self) -> ApiKeyRepository: ...
+    @property
+    def sessions(self) -> SessionRepository: ...
     @property
     def sweeps(self) -> SweepRepository: ...
     @property

@@ -103,7 +103,12 @@ class SqlKeyDirectory:
                 func.coalesce(_C.last_used_at < now - _USE_NOTED_EACH, True).label("use_is_stale"),
             )
             .join(users, users.c.id == _C.owner_id)
-            .where(_C.digest == digest, _C.revoked_at.is_(None), or_(_C.expires_at.is_(None), _C.expires_at > now))
+            .where(
+                _C.digest == digest,
+                _C.revoked_at.is_(None),
+                or_(_C.expires_at.is_(None), _C.expires_at > now),
+                users.c.disabled_at.is_(None),
+            )
         )
         async with autocommitting(self._engine) as connection:
             row = (await connection.execute(statement)).mappings().one_or_none()

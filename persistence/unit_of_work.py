@@ -15,6 +15,7 @@ from persistence.keys import SqlKeys
 from persistence.ledger import SqlLedger
 from persistence.reconciliation_runs import SqlReconciliationRuns
 from persistence.refunds import SqlRefunds
+from persistence.sessions import SqlSessions
 from persistence.sweeps import SqlSweeps
 from persistence.transactions import SqlTransactions
 from persistence.users import SqlUsers
@@ -35,6 +36,7 @@ class SqlUnitOfWork:
         self.webhook_events = SqlWebhookEvents(connection)
         self.users = SqlUsers(connection)
         self.api_keys = SqlApiKeys(connection)
+        self.sessions = SqlSessions(connection)
         self.sweeps = SqlSweeps(connection)
         self.discrepancies = SqlDiscrepancies(connection)
         self.reconciliation_runs = SqlReconciliationRuns(connection)

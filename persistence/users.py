@@ -20,7 +20,15 @@ class SqlUsers:
     async def add(self, user: User) -> None:
         statement = (
             insert(users)
-            .values(id=user.id, email=user.email, name=user.name, role=user.role.value, created_at=user.created_at)
+            .values(
+                id=user.id,
+                email=user.email,
+                name=user.name,
+                role=user.role.value,
+                created_at=user.created_at,
+                email_verified_at=user.email_verified_at,
+                disabled_at=user.disabled_at,
+            )
             .on_conflict_do_nothing()
         )
         if (await self._connection.execute(statement)).rowcount == 0:
@@ -44,4 +52,6 @@ def user_of(row: RowMapping) -> User:
         name=row["name"],
         role=Role(row["role"]),
         created_at=row["created_at"],
+        email_verified_at=row["email_verified_at"],
+        disabled_at=row["disabled_at"],
     )

@@ -11,6 +11,7 @@ from domain.access import Actor, Capability
 from domain.errors import Unauthenticated
 from domain.identity.create_api_key import CreateApiKey
 from domain.identity.revoke_api_key import RevokeApiKey
+from domain.ids import SessionId
 from domain.messaging.reapply_webhook import ReapplyWebhook
 from domain.payments.authorized import AuthorizedPayments
 from domain.payments.create_payment import CreatePayment
@@ -35,12 +36,16 @@ class Acts:
 
 @dataclass(slots=True, kw_only=True)
 class Context:
-    """One request. `actor` is None for an anonymous one; what the operation is, once its document has been read."""
+    """One request. `actor` is None for an anonymous one, `session_id` for one that no session is behind.
+
+    What the operation is comes to be known once its document has been read.
+    """
 
     request_id: str
     acts: Acts
     readers: Readers
     actor: Actor | None
+    session_id: SessionId | None = None
     operation_name: str | None = None
     operation_kind: str | None = None
     _loaders: Loaders | None = field(default=None, init=False)

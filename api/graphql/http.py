@@ -84,13 +84,15 @@ class GraphQLEndpoint:
             case _:
                 raise MethodNotAllowed
         record = record_of(request)
-        actor = await self.authentication.actor(request.headers)
+        caller = await self.authentication.caller(request.headers)
+        actor = None if caller is None else caller.actor
         record.actor = None if actor is None else actor.user_id
         context = Context(
             request_id=record.id,
             acts=self.acts,
             readers=self.readers,
             actor=actor,
+            session_id=None if caller is None else caller.session_id,
         )
         result = await self.executor.run(operation, context, read_only=request.method == "GET")
         record.operation = context.operation_name

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from domain.identity.api_keys import ApiKeyReader
+from domain.identity.queries import IdentityReader
 from domain.ledger.queries import LedgerReader
 from domain.messaging.inbox import InboxReader
 from domain.payments.actions import FollowUpReader
@@ -16,6 +17,7 @@ class Readers:
     """The readers. Each takes the actor, or the actor's scope, with every read."""
 
     payments: Reader
+    identity: IdentityReader
     disputes: DisputeReader
     follow_ups: FollowUpReader
     ledger: LedgerReader

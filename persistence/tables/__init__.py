@@ -2,7 +2,7 @@
 
 from persistence.tables.audit import audit_entries, audit_heads, audit_links
 from persistence.tables.base import metadata
-from persistence.tables.identity import api_keys, users
+from persistence.tables.identity import api_keys, sessions, users
 from persistence.tables.ledger import journal_entries, ledger_accounts, ledger_entries
 from persistence.tables.messaging import webhook_events
 from persistence.tables.payments import attempts, disputes, idempotency_keys, refunds, transaction_edges, transactions
@@ -25,6 +25,7 @@ __all__ = [
     "reconciliation_findings",
     "reconciliation_runs",
     "refunds",
+    "sessions",
     "sweeps",
     "transaction_edges",
     "transactions",

@@ -1,6 +1,7 @@
-"""The tables of identity: users, and the API keys that act for them."""
+"""The tables of identity: users, their sessions, and the API keys that act for them."""
 
 from sqlalchemy import (
+    Boolean,
     CheckConstraint,
     Column,
     ForeignKey,
@@ -24,8 +25,28 @@ users = Table(
     Column("name", String(200), nullable=False),
     Column("role", String(16), nullable=False),
     moment("created_at"),
+    moment("email_verified_at", nullable=True),
+    moment("disabled_at", nullable=True),
     CheckConstraint("role IN ('CUSTOMER', 'SUPPORT', 'ADMIN')", name="role"),
     Index("uq_users_email_lower", func.lower(text("email")), unique=True),
+    Index("ix_users_created_at_id", "created_at", "id"),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("user_id", UUID, ForeignKey("users.id"), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("second_factor", Boolean, nullable=False),
+    Column("client", String(200)),
+    moment("created_at"),
+    moment("last_used_at"),
+    moment("expires_at"),
+    moment("revoked_at", nullable=True),
+    CheckConstraint("kind IN ('SIGN_IN', 'COMMAND_LINE')", name="kind"),
+    Index("ix_sessions_user_id", "user_id"),
+    Index("ix_sessions_expires_at", "expires_at"),
 )
 
 api_keys = Table(

@@ -21,6 +21,7 @@ from app.time_and_ids import SystemClock, TimeOrderedIds
 from app.wiring import Parts, assemble, open_worker, services
 from domain import ids
 from domain.access import Role
+from domain.identity.sessions import Session, SessionKind
 from domain.identity.users import User
 from domain.ids import IdKind
 from domain.payments.queries import Reader
@@ -136,9 +137,10 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Person(Client):
-    """A user with a token."""
+    """A user with a token, and the session that it belongs to."""
 
     user: User
+    session: Session
 
     @property
     def id(self) -> str:
@@ -287,7 +289,9 @@ async def running(engine: AsyncEngine, *, reader: Reader | None = None, **change
                     created_at=parts.clock.now(),
                 )
                 await uow.users.add(user)
-                people.append(Person(http, tokens.issue(user.id, timedelta(hours=1)), user))
+                session = session_of(parts, user)
+                await uow.sessions.add(session)
+                people.append(Person(http, tokens.issue(user.id, session.id, session.expires_at), user, session))
         ada, alan, grace, margaret = people
         yield Florin(
             app=app,
@@ -302,6 +306,20 @@ async def running(engine: AsyncEngine, *, reader: Reader | None = None, **change
         )
         await gateway.close()
     machine.close()
+
+
+def session_of(parts: Parts, user: User) -> Session:
+    """A session of an hour, as `florin token` begins one."""
+    now = parts.clock.now()
+    return Session(
+        id=ids.SessionId(parts.ids.new()),
+        user_id=user.id,
+        kind=SessionKind.COMMAND_LINE,
+        second_factor=True,
+        created_at=now,
+        last_used_at=now,
+        expires_at=now + timedelta(hours=1),
+    )
 
 
 def _reading(parts: Parts, reader: Reader | None) -> Parts:

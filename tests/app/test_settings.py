@@ -4,9 +4,11 @@ import base64
 import json
 import os
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
+from api.signing_keys import SigningKey
 from app.settings import (
     SETTINGS,
     Environment,
@@ -18,7 +20,9 @@ from app.settings import (
     load_settings,
     passed_on,
 )
+from app.signing_keys_file import OVERLAP_MIN, read_keys, rotate
 from persistence.roles import ApplicationRole
+from tests.support.clock import START
 
 CANARY = "canary5f1c"
 GOOD = {
@@ -43,6 +47,28 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 def _set(environment: pytest.MonkeyPatch, values: Mapping[str, str]) -> None:
     for name, value in values.items():
         environment.setenv(name, value)
+
+
+def test_a_file_of_signing_keys_is_enough(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    environment.setenv("AUTH_SIGNING_KEYS_FILE", str(path))
+    assert _complaint().startswith("AUTH_SIGNING_KEYS_FILE is not valid: ")
+    rotate(path, START, overlap=OVERLAP_MIN)
+    environment.delenv("AUTH_SIGNING_KEY")
+    assert load_settings().tokens().keys().keys == read_keys(path).keys
+
+
+def test_of_several_signing_keys_the_first_signs(environment: pytest.MonkeyPatch) -> None:
+    other = base64.b64encode(b"2" * 32).decode()
+    environment.setenv("AUTH_SIGNING_KEY", f"{other}, {GOOD['AUTH_SIGNING_KEY']}")
+    keys = load_settings().tokens().keys()
+    assert [key.id for key in keys.keys] == [
+        SigningKey.from_text(each).id for each in (other, GOOD["AUTH_SIGNING_KEY"])
+    ]
+    assert keys.signing(START) is keys.keys[0]
+    environment.setenv("AUTH_SIGNING_KEY", f"{other},{CANARY}")
+    assert _complaint().startswith("AUTH_SIGNING_KEY is not valid: ")
+    assert CANARY not in _complaint()
 
 
 def test_the_defaults_are_those_of_production() -> None:

@@ -1,0 +1,26 @@
+"""What is read of users and their sessions, outside of any decision."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from domain.access import Role
+from domain.ids import SessionId, UserId
+
+
+@dataclass(frozen=True, slots=True)
+class SessionHolder:
+    """Whoever holds a session that counts, as they are now."""
+
+    user_id: UserId
+    role: Role
+    session_id: SessionId
+    second_factor: bool
+
+
+class IdentityReader(Protocol):
+    """Reads of users and sessions, each in one statement."""
+
+    async def holder_of(self, session_id: SessionId, user_id: UserId, now: datetime) -> SessionHolder | None:
+        """Who holds a session; None where it is not this user's, is over or revoked, or where the user is disabled."""
+        ...
