@@ -78,4 +78,7 @@ def _gauges(work: OpenWork | None) -> CollectorRegistry:
         "Discrepancies between the processor and us that wait for a person.",
         work.discrepancies_open,
     )
+    gauge(
+        "florin_refunds_to_approve", "Refunds that wait for the approval of a second person.", work.refunds_to_approve
+    )
     return registry

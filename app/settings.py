@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
@@ -25,7 +26,10 @@ from api.graphiql import GraphiqlConfig, NamedToken
 from api.graphiql_examples import default_examples
 from api.signing_keys import KeySource, fixed_keys
 from app.signing_keys_file import KeysFile, KeysFileUnusable
+from domain.currencies import Currency
 from domain.messaging.prune_events import KEPT_DAYS_MIN
+from domain.money import Money, MoneyError
+from domain.payments.refund_policy import RefundPolicy
 from gateways.stripe.gateway import StripeConfig
 from persistence.engine import DatabaseConfig, driver_url
 from persistence.roles import ApplicationRole
@@ -66,6 +70,23 @@ SigningKeys = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split_
 def key_source(keys: tuple[SecretStr, ...], file: Path | None) -> KeySource:
     """The signing keys: those of the file, where one is named. Raises ValueError, or KeysFileUnusable."""
     return KeysFile(file) if file is not None else fixed_keys(*(key.get_secret_value() for key in keys))
+
+
+def read_amounts(text: str) -> dict[Currency, int]:
+    """Amounts such as `USD 500.00, JPY 70000` in minor units, by currency. Raises ValueError for anything else."""
+    amounts: dict[Currency, int] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        code, _, number = part.partition(" ")
+        try:
+            money = Money.from_decimal(Decimal(number.strip()), Currency(code.upper()))
+        except MoneyError:
+            raise ValueError("an amount has more decimals than its currency") from None
+        except (ValueError, InvalidOperation):
+            raise ValueError("it is a list of currencies with amounts, such as USD 500.00, JPY 70000") from None
+        if money.minor_units < 0 or money.currency in amounts:
+            raise ValueError("a currency is there twice, or its amount is less than nothing")
+        amounts[money.currency] = money.minor_units
+    return amounts
 
 
 class Settings(BaseSettings):
@@ -111,6 +132,11 @@ class Settings(BaseSettings):
     auth_audience: str = Field(default="florin", min_length=1, description="The `aud` of access tokens.")
     customers_may_refund: bool = Field(
         default=True, description="Whether customers may refund their own payments, or only staff."
+    )
+    refund_approval_above: Annotated[dict[Currency, int], NoDecode] = Field(
+        default={},
+        description="Above which amount of one payment a refund by the support, or by an API key of staff, waits for the "
+        "approval of a second person: `USD 500.00, EUR 450, JPY 70000`. Where it is set, refunds in others always wait.",
     )
     payment_return_url: str | None = Field(
         default=None,
@@ -178,6 +204,11 @@ class Settings(BaseSettings):
             return values | {"auth_signing_key": ()}
         return values
 
+    @field_validator("refund_approval_above", mode="before")
+    @classmethod
+    def _read_amounts(cls, value: object) -> object:
+        return read_amounts(value) if isinstance(value, str) else value
+
     @field_validator("graphiql_tokens", mode="before")
     @classmethod
     def _read_tokens(cls, value: object) -> object:
@@ -202,6 +233,11 @@ class Settings(BaseSettings):
 
     def database(self) -> DatabaseConfig:
         return DatabaseConfig(url=self.database_url.get_secret_value(), pool_size=self.database_pool_size)
+
+    def refund_policy(self) -> RefundPolicy:
+        return RefundPolicy(
+            customers_may_refund=self.customers_may_refund, approval_above=dict(self.refund_approval_above)
+        )
 
     def graphiql(self) -> GraphiqlConfig | None:
         """The page, where it is offered."""

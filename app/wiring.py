@@ -32,6 +32,7 @@ from domain.messaging.receive_webhook import ReceiveWebhook
 from domain.messaging.sweep_events import SweepEvents
 from domain.payments.authorized import AuthorizedPayments
 from domain.payments.create_payment import CreatePayment
+from domain.payments.decide_refund import DecideRefund
 from domain.payments.gateway import PaymentGateway
 from domain.payments.orphans import OrphanSweep
 from domain.payments.outcomes import Outcomes
@@ -164,9 +165,10 @@ def services(parts: Parts, graphiql: GraphiqlConfig | None) -> Services:
                 runner=parts.runner,
                 clock=parts.clock,
                 ids=parts.ids,
-                customers_may_refund=settings.customers_may_refund,
+                policy=settings.refund_policy(),
             ),
             authorized=AuthorizedPayments(units=parts.units, runner=parts.runner, clock=parts.clock, ids=parts.ids),
+            decide_refund=DecideRefund(units=parts.units, runner=parts.runner, clock=parts.clock, ids=parts.ids),
             reapply_webhook=ReapplyWebhook(
                 units=parts.units, webhooks=parts.webhooks, clock=parts.clock, ids=parts.ids
             ),

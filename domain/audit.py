@@ -27,6 +27,8 @@ class AuditAction(StrEnum):
     CAPTURE_REQUESTED = "capture.requested"
     VOID_REQUESTED = "void.requested"
     REFUND_REQUESTED = "refund.requested"
+    REFUND_APPROVED = "refund.approved"
+    REFUND_REJECTED = "refund.rejected"
     REFUND_COMPLETED = "refund.completed"
     REFUND_FAILED = "refund.failed"
     DISCREPANCY_RESOLVED = "discrepancy.resolved"

@@ -27,6 +27,7 @@ class ErrorCode(StrEnum):
     INVALID_PAYMENT_METHOD = "INVALID_PAYMENT_METHOD"
     INVALID_SCOPES = "INVALID_SCOPES"
     INVALID_TEXT = "INVALID_TEXT"
+    NOT_APPROVABLE = "NOT_APPROVABLE"
     NOT_CAPTURABLE = "NOT_CAPTURABLE"
     NOT_FOUND = "NOT_FOUND"
     NOT_REAPPLICABLE = "NOT_REAPPLICABLE"
@@ -37,7 +38,9 @@ class ErrorCode(StrEnum):
     PROCESSOR_UNAVAILABLE = "PROCESSOR_UNAVAILABLE"
     REFUND_EXCEEDS_REMAINING = "REFUND_EXCEEDS_REMAINING"
     REFUND_FAILED = "REFUND_FAILED"
+    REFUND_REJECTED = "REFUND_REJECTED"
     RESOLUTION_CONTRADICTED = "RESOLUTION_CONTRADICTED"
+    SECOND_PERSON_NEEDED = "SECOND_PERSON_NEEDED"
 
 
 class FlorinError(Exception):
@@ -156,6 +159,12 @@ class InvalidText(Refusal):
     code = ErrorCode.INVALID_TEXT
 
 
+class NotApprovable(Refusal):
+    """Only a refund that waits for approval can be approved or rejected."""
+
+    code = ErrorCode.NOT_APPROVABLE
+
+
 class NotCapturable(Refusal):
     """Only an AUTHORIZED transaction can be captured."""
 
@@ -223,10 +232,22 @@ class RefundFailed(Refusal):
     code = ErrorCode.REFUND_FAILED
 
 
+class RefundRejected(Refusal):
+    """The refund was not approved, or its money has gone back in another way; nothing was sent to the processor for it."""
+
+    code = ErrorCode.REFUND_REJECTED
+
+
 class ResolutionContradicted(Refusal):
     """The processor says otherwise. Look up again (LOOK_UP_AGAIN), and what it says is taken into the books."""
 
     code = ErrorCode.RESOLUTION_CONTRADICTED
+
+
+class SecondPersonNeeded(Refusal):
+    """Somebody else has to decide: you asked for this refund, or it is your own payment."""
+
+    code = ErrorCode.SECOND_PERSON_NEEDED
 
 
 class RequestError(FlorinError):

@@ -22,6 +22,8 @@ class KeyedAct(StrEnum):
     REAPPLY_WEBHOOK_EVENT = "reapplyWebhookEvent"
     RESOLVE_DISCREPANCY = "resolveDiscrepancy"
     RESOLVE_ATTEMPT = "resolveAttempt"
+    APPROVE_REFUND = "approveRefund"
+    REJECT_REFUND = "rejectRefund"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

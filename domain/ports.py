@@ -187,6 +187,10 @@ class RefundRepository(Protocol):
 
     async def save(self, refund: Refund) -> None: ...
 
+    async def waiting_of(self, transaction_id: TransactionId) -> list[Refund]:
+        """The transaction's refunds that wait for approval, the latest first."""
+        ...
+
 
 class DisputeRepository(Protocol):
     """Disputes; the transaction's lock is taken first, always."""

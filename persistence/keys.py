@@ -14,6 +14,7 @@ _KIND_OF_ACT = {
     KeyedAct.CAPTURE: AttemptKind.CAPTURE,
     KeyedAct.VOID: AttemptKind.VOID,
     KeyedAct.REFUND: AttemptKind.REFUND,
+    KeyedAct.APPROVE_REFUND: AttemptKind.REFUND,
 }
 
 

@@ -9,7 +9,7 @@ from domain.messaging.webhook_events import EventState
 from domain.payments.open_work import OpenWork
 from persistence.attention import OPEN, OPEN_NEEDING_ATTENTION
 from persistence.engine import autocommitting
-from persistence.tables import attempts, discrepancies, webhook_events
+from persistence.tables import attempts, discrepancies, refunds, webhook_events
 
 _WAITING: ColumnElement[bool] = literal_column("webhook_events.state = 'RECEIVED'")
 _NOT_DONE_WITH = (EventState.RECEIVED, EventState.QUARANTINED, EventState.PARKED)
@@ -37,6 +37,7 @@ _COLUMNS: tuple[Label[Any], ...] = (
     *(_count(webhook_events, webhook_events.c.state == state.value).label(state.value) for state in _NOT_DONE_WITH),
     _age(webhook_events.c.received_at, _WAITING).label("oldest_event"),
     _count(discrepancies, discrepancies.c.resolved_at.is_(None)).label("discrepancies"),
+    _count(refunds, literal_column("refunds.status = 'PENDING_APPROVAL'")).label("approvals"),
 )
 
 
@@ -58,4 +59,5 @@ class SqlOpenWorkReader:
             webhook_events={state: row[state.value] for state in _NOT_DONE_WITH},
             oldest_waiting_event_seconds=float(row["oldest_event"]),
             discrepancies_open=row["discrepancies"],
+            refunds_to_approve=row["approvals"],
         )

@@ -9,6 +9,7 @@ from sqlalchemy import (
     and_,
     false,
     func,
+    literal_column,
     not_,
     or_,
     select,
@@ -26,6 +27,7 @@ from domain.payments.queries import (
     OrderField,
     Page,
     PageRequest,
+    RefundFilter,
     TransactionFilter,
 )
 from domain.payments.refund import Refund
@@ -44,6 +46,7 @@ _BIGINT_MAX = 2**63 - 1
 _WORD = re.compile(r"[^\W_]+")
 _ORDER_COLUMNS = {OrderField.CREATED_AT: transactions.c.created_at, OrderField.AMOUNT: transactions.c.amount}
 _OLDEST_REFUND_FIRST = Keyset(refunds.c.created_at, refunds.c.id, descending=False)
+_NEWEST_REFUND_FIRST = Keyset(refunds.c.created_at, refunds.c.id, descending=True)
 _OLDEST_ENTRY_FIRST = Keyset(audit_entries.c.number, audit_entries.c.id, descending=False)
 _NEWEST_TRANSACTION_FIRST = Keyset(transactions.c.created_at, transactions.c.id, descending=True)
 
@@ -73,6 +76,13 @@ class SqlReader(BatchedReader):
     async def refunds_by_ids(self, ids: Sequence[RefundId], scope: Scope) -> dict[RefundId, Refund]:
         c = refunds.c
         return await self._by_ids(ids, c.id, select(*c).where(of_visible(c.transaction_id, scope)), refund_of)
+
+    async def refunds(self, scope: Scope, where: RefundFilter, page: PageRequest) -> Page[Refund]:
+        statement = select(*refunds.c).where(*_refund_conditions(scope, where))
+        return await self._page(statement, _NEWEST_REFUND_FIRST, page, refund_of)
+
+    async def count_refunds(self, scope: Scope, where: RefundFilter) -> int:
+        return await self._count(refunds, *_refund_conditions(scope, where))
 
     async def refunds_of(
         self, transaction_ids: Sequence[TransactionId], page: PageRequest, scope: Scope
@@ -119,6 +129,20 @@ class SqlReader(BatchedReader):
             .group_by(c.user_id)
         )
         return {UserId(row["user_id"]): row["number"] for row in await self._rows(statement)}
+
+
+def _refund_conditions(scope: Scope, where: RefundFilter) -> list[ColumnElement[bool]]:
+    c = refunds.c
+    conditions = [of_visible(c.transaction_id, scope)]
+    if where.statuses is not None:
+        conditions.append(c.status.in_(sorted(where.statuses)))
+    if where.needs_approval is not None:
+        # Written out, so that the index of those that wait is used.
+        waiting: ColumnElement[bool] = literal_column("refunds.status = 'PENDING_APPROVAL'")
+        conditions.append(waiting if where.needs_approval else not_(waiting))
+    if where.transaction_id is not None:
+        conditions.append(c.transaction_id == where.transaction_id)
+    return conditions
 
 
 def _conditions(where: TransactionFilter) -> list[ColumnElement[bool]]:

@@ -40,6 +40,16 @@ class SqlRefunds:
             update(refunds).where(refunds.c.id == refund.id).values(_changing_columns(refund))
         )
 
+    async def waiting_of(self, transaction_id: TransactionId) -> list[Refund]:
+        c = refunds.c
+        waiting = c.status == RefundStatus.PENDING_APPROVAL.value
+        statement = (
+            select(refunds)
+            .where(c.transaction_id == transaction_id, waiting)
+            .order_by(c.created_at.desc(), c.id.desc())
+        )
+        return [refund_of(row) for row in (await self._connection.execute(statement)).mappings()]
+
     async def _one(self, condition: ColumnElement[bool]) -> Refund | None:
         row = (await self._connection.execute(select(refunds).where(condition))).mappings().one_or_none()
         return refund_of(row) if row is not None else None
@@ -56,6 +66,8 @@ def refund_of(row: RowMapping) -> Refund:
         created_at=row["created_at"],
         updated_at=row["updated_at"],
         processor_reference=row["processor_reference"],
+        decided_by=None if row["decided_by"] is None else UserId(row["decided_by"]),
+        decided_at=row["decided_at"],
         failure=failure_of(row),
     )
 
@@ -64,6 +76,8 @@ def _changing_columns(refund: Refund) -> dict[str, object]:
     return {
         "status": refund.status.value,
         "processor_reference": refund.processor_reference,
+        "decided_by": refund.decided_by,
+        "decided_at": refund.decided_at,
         "updated_at": refund.updated_at,
         **failure_columns(refund.failure),
     }

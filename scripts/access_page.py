@@ -53,6 +53,20 @@ number in base 62 with the digits in that order. Programs that look for leaked s
 `STRIPE_SECRET_KEY`: one for tests moves no real money, however it got about. What an API key does is in the audit log as done by
 `API_KEY`, with the key's id in the details and its owner as the actor.
 
+## Refunds that wait
+
+With `REFUND_APPROVAL_ABOVE` ([settings](settings.md)), a refund of more than that waits as `PENDING_APPROVAL` where it is asked
+for by somebody who gives back other people's money and may not approve: the support, and every API key of staff. Refunds of one
+payment are added up, so that a large one cannot be made of small ones; a currency that the setting does not name always waits.
+Customers do not wait, and neither do administrators in person. `previewRefund` tells `needsApproval`, and
+`Transaction.actions` up to how much is done at once.
+
+The money of a refund that waits is set aside, and nothing is sent to the processor. A second person with `refunds:approve`
+decides (`approveRefund`, `rejectRefund`; `refunds(filter: {{needsApproval: true}})` lists what waits): never who asked for it, in
+person or by an API key, and never whose payment it is. Both are audited. While a payment is disputed its refund cannot be
+approved. A refund that was made at the processor itself comes first: where both do not fit into what was captured, the one that
+waits is `REJECTED`.
+
 ## Fields
 
 A field of `Query` or `Mutation` is refused to whoever lacks what stands beside it here. The rule stands beside the field in the

@@ -30,6 +30,9 @@ class TransactionAction:
         description="The most that can be captured or refunded; null where it is not allowed, and for VOID."
     )
     reason: str | None = strawberry.field(description="Why it is not allowed, in a sentence; null where it is.")
+    max_money_at_once: MoneyType | None = strawberry.field(
+        description="For REFUND: more than this waits for the approval of a second person; null where nothing has to wait."
+    )
 
 
 async def transaction_actions(context: Context, record: TransactionRecord) -> list[TransactionAction]:
@@ -38,7 +41,7 @@ async def transaction_actions(context: Context, record: TransactionRecord) -> li
         context.require_actor(),
         record,
         follow_up_open=open_follow_ups > 0,
-        customers_may_refund=context.acts.refund_payment.customers_may_refund,
+        policy=context.acts.refund_payment.policy,
     )
     return [
         TransactionAction(
@@ -46,6 +49,7 @@ async def transaction_actions(context: Context, record: TransactionRecord) -> li
             allowed=action.allowed,
             max_money=None if action.max_money is None else money_type(action.max_money),
             reason=action.reason,
+            max_money_at_once=None if action.at_once is None else money_type(action.at_once),
         )
         for action in permitted
     ]
@@ -79,6 +83,9 @@ class RefundPreview:
         description="What the processor keeps of the payment all the same; null until it has told its fee."
     )
     status_after: TransactionStatus = strawberry.field(description="Where the transaction would stand.")
+    needs_approval: bool = strawberry.field(
+        description="Whether it would wait, PENDING_APPROVAL, until a second person approves it."
+    )
     postings: list[JournalEntryPreview] | None = strawberry.field(
         description="What would be posted to the ledger; null for anybody but staff.",
         metadata=withheld_without(Capability.LEDGER_READ),
@@ -120,12 +127,11 @@ class ActionQueries:
 async def _preview(context: Context, wanted: PreviewRefundInput) -> actions.RefundPreview:
     money = None if wanted.money is None else wanted.money.to_money()
     actor = context.require_actor()
-    may = context.acts.refund_payment.customers_may_refund
     transaction_id = ids.decode_as(IdKind.TRANSACTION, wanted.transaction_id)
     record = None if transaction_id is None else await context.loaders.transactions.load(TransactionId(transaction_id))
     if record is None:
         raise NotFound(path=("input", "transactionId"))
-    return actions.preview_refund(actor, record, money, customers_may_refund=may)
+    return actions.preview_refund(actor, record, money, policy=context.acts.refund_payment.policy)
 
 
 def _refund_preview(preview: actions.RefundPreview) -> RefundPreview:
@@ -134,6 +140,7 @@ def _refund_preview(preview: actions.RefundPreview) -> RefundPreview:
         refundable_after=money_type(preview.refundable_after),
         fee_kept=None if preview.fee_kept is None else money_type(preview.fee_kept),
         status_after=preview.status_after,
+        needs_approval=preview.needs_approval,
         postings=[
             JournalEntryPreview(kind=each.kind, lines=ledger_entry_types(each.lines)) for each in preview.postings
         ],

@@ -18,6 +18,9 @@ from domain.ids import IdKind
 
 OLDEST_FIRST = Ordering("audit", int)
 
+# Why somebody decided so is written for colleagues, not for the payer.
+_FOR_COLLEAGUES = frozenset({AuditAction.ATTEMPT_RESOLVED, AuditAction.REFUND_REJECTED})
+
 
 @strawberry.type(description="One change of a transaction: what, by whom, when. Entries are never edited.")
 class AuditEntry(Node):
@@ -45,8 +48,7 @@ class AuditEntry(Node):
     @strawberry.field(description="What the action says beside: amounts in minor units, codes, the status before.")
     def details(self, info: Info) -> JSON:
         details = dict(self.record.details)
-        if self.record.action is AuditAction.ATTEMPT_RESOLVED and not info.context.may(Capability.ATTEMPTS_READ):
-            # Written for colleagues, not for the payer.
+        if self.record.action in _FOR_COLLEAGUES and not info.context.may(Capability.ATTEMPTS_READ):
             details.pop("reason", None)
         return JSON(details)
 

@@ -15,6 +15,7 @@ from domain.ids import SessionId
 from domain.messaging.reapply_webhook import ReapplyWebhook
 from domain.payments.authorized import AuthorizedPayments
 from domain.payments.create_payment import CreatePayment
+from domain.payments.decide_refund import DecideRefund
 from domain.payments.refund_payment import RefundPayment
 from domain.payments.resolve_attempt import ResolveAttempt
 from domain.reconciliation.resolve_discrepancy import ResolveDiscrepancy
@@ -26,6 +27,7 @@ class Acts:
 
     create_payment: CreatePayment
     refund_payment: RefundPayment
+    decide_refund: DecideRefund
     authorized: AuthorizedPayments
     reapply_webhook: ReapplyWebhook
     resolve_discrepancy: ResolveDiscrepancy

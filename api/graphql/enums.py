@@ -50,9 +50,11 @@ _publish(
 _publish(
     RefundStatus,
     {
+        RefundStatus.PENDING_APPROVAL: "A second person has to approve it; its money is set aside, and nothing was sent.",
         RefundStatus.PENDING: "Accepted by us; the processor has not completed it yet.",
         RefundStatus.COMPLETED: "The money is on its way to the payer.",
         RefundStatus.FAILED: "The money did not go back and can be refunded again: see failure.",
+        RefundStatus.REJECTED: "It was not approved, or gave way to a refund made at the processor; nothing was sent.",
     },
 )
 _publish(

@@ -7,6 +7,7 @@ import strawberry
 from strawberry.scalars import JSON
 
 from api.graphql.api_keys import ApiKeyMutations
+from api.graphql.approvals import ApprovalMutations
 from api.graphql.context import Info
 from api.graphql.discrepancies import DiscrepancyMutations
 from api.graphql.money import MoneyInput
@@ -130,7 +131,7 @@ class VoidPayload:
 @strawberry.type(
     description="Everything that changes something. What takes an idempotency key can be repeated safely with the same one."
 )
-class Mutation(RecoveryMutations, WebhookMutations, DiscrepancyMutations, ApiKeyMutations):
+class Mutation(RecoveryMutations, WebhookMutations, DiscrepancyMutations, ApiKeyMutations, ApprovalMutations):
     """The mutations."""
 
     @strawberry.mutation(
@@ -162,7 +163,8 @@ class Mutation(RecoveryMutations, WebhookMutations, DiscrepancyMutations, ApiKey
         )
 
     @strawberry.mutation(
-        description="Give money back, in part or in full, as often as something is left. For the transaction's owner and staff.",
+        description="Give money back, in part or in full, as often as something is left. For the transaction's owner and staff. "
+        "A large one by the support may wait for a second person, PENDING_APPROVAL.",
         metadata=needs(Capability.PAYMENTS_REFUND),
     )
     async def refund(

@@ -11,6 +11,7 @@ from api.graphql.money import MoneyType, money_type
 from api.graphql.nodes import Node
 from api.graphql.paging import Ordering
 from api.graphql.transaction_links import LazyTransaction, linked, transaction_behind
+from api.graphql.users import User, user_with
 from domain import ids
 from domain.access import Capability
 from domain.ids import IdKind, RefundId
@@ -19,6 +20,7 @@ from domain.payments.refund import RefundReason, RefundStatus
 from domain.payments.transaction import Transaction as TransactionRecord
 
 OLDEST_FIRST = Ordering("refunds", datetime)
+LATEST_FIRST = Ordering("refunds:DESC", datetime)
 
 
 @strawberry.type(description="Money on its way back to the payer.")
@@ -58,6 +60,22 @@ class Refund(Node):
         if self.parent is not None:
             return linked(self.parent)
         return await transaction_behind(info, self.record.transaction_id)
+
+    @strawberry.field(
+        description="Who asked for it; null where it was made at the processor, and for a user you may not see. Batched."
+    )
+    async def requested_by(self, info: Info) -> User | None:
+        return await user_with(info, self.record.requested_by)
+
+    @strawberry.field(
+        description="Who approved or rejected it; null where nobody had to, and for a user you may not see. Batched."
+    )
+    async def decided_by(self, info: Info) -> User | None:
+        return await user_with(info, self.record.decided_by)
+
+    @strawberry.field(description="When it was approved or rejected; null where it was not, or not yet.")
+    def decided_at(self) -> datetime | None:
+        return self.record.decided_at
 
     @strawberry.field(description="When it was asked for.")
     def created_at(self) -> datetime:

@@ -12,6 +12,7 @@ from strawberry.schema.config import StrawberryConfig
 
 from api.graphql.actions import ActionQueries
 from api.graphql.api_keys import ApiKey, ApiKeyQueries, api_key_type
+from api.graphql.approvals import RefundQueries
 from api.graphql.audit import AuditEntry, audit_entry_type
 from api.graphql.context import Context, Info
 from api.graphql.discrepancies import Discrepancy, DiscrepancyQueries, discrepancy_type
@@ -51,7 +52,9 @@ R = TypeVar("R")
 
 
 @strawberry.type(description="Everything that can be read. A customer sees what is their own; staff see all.")
-class Query(ApiKeyQueries, ActionQueries, LedgerQueries, RecoveryQueries, WebhookQueries, DiscrepancyQueries):
+class Query(
+    ApiKeyQueries, RefundQueries, ActionQueries, LedgerQueries, RecoveryQueries, WebhookQueries, DiscrepancyQueries
+):
     """The queries."""
 
     @strawberry.field(

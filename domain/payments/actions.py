@@ -12,10 +12,10 @@ from domain.ledger import postings
 from domain.ledger.entries import Posting
 from domain.money import Money
 from domain.payments.refund import Refund, RefundStatus
+from domain.payments.refund_policy import RefundPolicy
 from domain.payments.rules import (
     check_capture,
     check_may_follow_up,
-    check_may_refund,
     check_refund,
     check_void,
 )
@@ -32,11 +32,15 @@ class ActionKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """Whether an actor may do something now: up to how much, where money moves, or why not."""
+    """Whether an actor may do something now: up to how much, where money moves, or why not.
+
+    `at_once` is the most that is done without the approval of a second person; None where none is needed.
+    """
 
     kind: ActionKind
     max_money: Money | None
     reason: str | None
+    at_once: Money | None = None
 
     @property
     def allowed(self) -> bool:
@@ -52,7 +56,7 @@ class FollowUpReader(Protocol):
 
 
 def permitted_actions(
-    actor: Actor, transaction: Transaction, *, follow_up_open: bool, customers_may_refund: bool
+    actor: Actor, transaction: Transaction, *, follow_up_open: bool, policy: RefundPolicy
 ) -> list[Action]:
     """Every kind of action, allowed or not, as it stands for this actor."""
 
@@ -65,13 +69,13 @@ def permitted_actions(
         check_void(transaction, follow_up_open=follow_up_open)
 
     def refund() -> Money:
-        check_may_refund(actor, customers_may_refund=customers_may_refund)
+        policy.check_may_refund(actor)
         return check_refund(transaction, None)
 
     return [
         _action(ActionKind.CAPTURE, capture),
         _action(ActionKind.VOID, void),
-        _action(ActionKind.REFUND, refund),
+        _action(ActionKind.REFUND, refund, policy.at_once(actor, transaction)),
     ]
 
 
@@ -84,13 +88,14 @@ class RefundPreview:
     fee_kept: Money | None
     status_after: TransactionStatus
     postings: tuple[Posting, ...]
+    needs_approval: bool
 
 
 def preview_refund(
-    actor: Actor, transaction: Transaction, money: Money | None, *, customers_may_refund: bool
+    actor: Actor, transaction: Transaction, money: Money | None, *, policy: RefundPolicy
 ) -> RefundPreview:
     """What a refund by this actor would come to, once it is complete. Raises as the act does."""
-    check_may_refund(actor, customers_may_refund=customers_may_refund)
+    policy.check_may_refund(actor)
     wanted = check_refund(transaction, money)
     refund = Refund(
         id=RefundId(NIL),
@@ -111,11 +116,12 @@ def preview_refund(
             *postings.of_refund_sent(transaction, refund, "preview", None),
             postings.of_refund_settled(transaction, refund, "preview"),
         ),
+        needs_approval=policy.waits(actor, transaction, wanted),
     )
 
 
-def _action(kind: ActionKind, check: Callable[[], Money | None]) -> Action:
+def _action(kind: ActionKind, check: Callable[[], Money | None], at_once: Money | None = None) -> Action:
     try:
-        return Action(kind, check(), None)
+        return Action(kind, check(), None, at_once)
     except (Forbidden, Refusal) as refusal:
         return Action(kind, None, refusal.message)

@@ -12,6 +12,7 @@ from domain.errors import (
     ProcessorRefused,
     ProcessorUnavailable,
     RefundFailed,
+    RefundRejected,
     Refusal,
 )
 from domain.payments.refund import Refund, RefundStatus
@@ -47,6 +48,8 @@ def refusals_of_refund(refund: Refund) -> tuple[Refusal, ...]:
     """The refusals beside a refund."""
     if refund.status is RefundStatus.FAILED:
         return (RefundFailed(refund.failure.message if refund.failure else None),)
+    if refund.status is RefundStatus.REJECTED:
+        return (RefundRejected(),)
     if refund.status is RefundStatus.PENDING and refund.processor_reference is None:
         return (ProcessorUnavailable(),)
     return ()

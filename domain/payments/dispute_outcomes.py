@@ -58,7 +58,7 @@ class DisputeOutcomes:
         if before is None or after.status is not before.status:
             await self._audit(uow, saved, before, after, origin)
         if disputed > transaction.disputed:
-            warn_of_double_loss(self._alerts, saved)
+            await warn_of_double_loss(self._alerts, uow, saved)
         return after, saved
 
     def _check(self, transaction: Transaction, report: DisputeReport) -> None:
@@ -106,9 +106,13 @@ class DisputeOutcomes:
         await self._books.audit(uow, transaction, _AUDIT_OF_STATUS[after.status], details)
 
 
-def warn_of_double_loss(alerts: Alerts, transaction: Transaction) -> None:
+async def warn_of_double_loss(alerts: Alerts, uow: UnitOfWork, transaction: Transaction) -> None:
     """Call a person where refunds and disputes together take more than was captured."""
-    if transaction.disputed and transaction.refund_reserved + transaction.disputed > transaction.captured:
+    if not transaction.disputed or transaction.refund_reserved + transaction.disputed <= transaction.captured:
+        return
+    # What waits for approval was never sent, and cannot be approved while the payment is disputed.
+    waiting = sum(refund.money.minor_units for refund in await uow.refunds.waiting_of(transaction.id))
+    if transaction.refund_reserved - waiting + transaction.disputed > transaction.captured:
         alerts.refunded_and_disputed(transaction)
 
 

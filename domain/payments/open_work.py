@@ -22,6 +22,7 @@ class OpenWork:
     webhook_events: Mapping[EventState, int]
     oldest_waiting_event_seconds: float
     discrepancies_open: int
+    refunds_to_approve: int
 
 
 class OpenWorkReader(Protocol):

@@ -191,6 +191,8 @@ class Outcomes:
             raise Contradiction(
                 f"The refund {report.reference} is over {report.money}, its payment {transaction.money}."
             )
+        if report.status is not RefundReportStatus.FAILED:
+            transaction = await self._make_room(uow, transaction, report)
         if report.status is not RefundReportStatus.FAILED and not await uow.transactions.reserve_refund(
             transaction.id, report.money.minor_units, despite_dispute=True
         ):
@@ -226,6 +228,30 @@ class Outcomes:
             raise UnknownObject(f"Transaction {transaction.id} does not exist.")
         return refund, reserved
 
+    async def _make_room(self, uow: UnitOfWork, transaction: Transaction, report: RefundReport) -> Transaction:
+        """Reject refunds that wait for approval, the latest first, until one fits that the processor has made already.
+
+        They were never sent, and the money that they had claimed is gone.
+        """
+        for waiting in await uow.refunds.waiting_of(transaction.id):
+            if transaction.refund_reserved + report.money.minor_units <= transaction.captured:
+                break
+            now, amount = self._clock.now(), waiting.money.minor_units
+            await uow.refunds.save(replace(waiting, status=RefundStatus.REJECTED, decided_at=now, updated_at=now))
+            left = transaction.refund_reserved - amount
+            transaction = await uow.transactions.save(replace(transaction, refund_reserved=left, updated_at=now))
+            await self._books.audit(
+                uow,
+                transaction,
+                AuditAction.REFUND_REJECTED,
+                {
+                    "refundId": encode(IdKind.REFUND, waiting.id),
+                    "amountMinor": str(amount),
+                    "gaveWayTo": report.reference,
+                },
+            )
+        return transaction
+
     async def _settle_refund(
         self,
         uow: UnitOfWork,
@@ -240,7 +266,7 @@ class Outcomes:
             return after, transaction
         after = replace(after, updated_at=self._clock.now())
         await uow.refunds.save(after)
-        if after.status is before.status:
+        if after.status is before.status or after.status is RefundStatus.PENDING:
             return after, transaction
         await uow.attempts.finish_refund(after.id)
         await self._post_refund(uow, transaction, after, settled)
@@ -264,7 +290,7 @@ class Outcomes:
         )
         saved = await self._books.save(uow, transaction, changed, origin)
         if after.status is RefundStatus.COMPLETED:
-            warn_of_double_loss(self._alerts, saved)
+            await warn_of_double_loss(self._alerts, uow, saved)
         return after, saved
 
     async def _post_refund(
@@ -306,13 +332,18 @@ def _tells_of(status: TransactionStatus, report: ChargeReport) -> bool:
 
 
 def _next_refund_status(refund: Refund, report: RefundReport) -> RefundStatus:
+    if refund.status is RefundStatus.REJECTED and report.status is not RefundReportStatus.FAILED:
+        raise Contradiction(f"The processor reports {report.status} for the rejected refund {report.reference}.")
+    if refund.status is RefundStatus.REJECTED:
+        return refund.status
     if report.status is RefundReportStatus.FAILED:
         return RefundStatus.FAILED
     if report.status is RefundReportStatus.SUCCEEDED:
         if refund.status is RefundStatus.FAILED:
             raise Contradiction(f"The processor reports success for the failed refund {report.reference}.")
         return RefundStatus.COMPLETED
-    return refund.status
+    # One that waits for approval here and is known there was sent by somebody, whose word is then no longer asked for.
+    return RefundStatus.PENDING if refund.status is RefundStatus.PENDING_APPROVAL else refund.status
 
 
 def _amounts_of_change(before: RefundStatus, after: RefundStatus, amount: int) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from domain.currencies import Currency
 from domain.identity.users import User
 from domain.ids import AuditEntryId, DisputeId, RefundId, TransactionId, UserId
 from domain.payments.dispute import Dispute
-from domain.payments.refund import Refund
+from domain.payments.refund import Refund, RefundStatus
 from domain.payments.transaction import Transaction, TransactionStatus
 
 T = TypeVar("T")
@@ -94,6 +94,18 @@ class TransactionFilter:
 ANY_TRANSACTION = TransactionFilter()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundFilter:
+    """Which refunds a list holds."""
+
+    statuses: frozenset[RefundStatus] | None = None
+    needs_approval: bool | None = None
+    transaction_id: TransactionId | None = None
+
+
+ANY_REFUND = RefundFilter()
+
+
 class Reader(Protocol):
     """Reads for lists, nodes and dataloaders; each call borrows a connection of its own and gives it back.
 
@@ -113,6 +125,12 @@ class Reader(Protocol):
     async def users_by_ids(self, ids: Sequence[UserId], scope: Scope) -> dict[UserId, User]: ...
 
     async def refunds_by_ids(self, ids: Sequence[RefundId], scope: Scope) -> dict[RefundId, Refund]: ...
+
+    async def refunds(self, scope: Scope, where: RefundFilter, page: PageRequest) -> Page[Refund]:
+        """A page of refunds, the latest first."""
+        ...
+
+    async def count_refunds(self, scope: Scope, where: RefundFilter) -> int: ...
 
     async def refunds_of(
         self, transaction_ids: Sequence[TransactionId], page: PageRequest, scope: Scope

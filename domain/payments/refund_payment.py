@@ -4,16 +4,15 @@ from dataclasses import dataclass
 
 from domain.access import Actor
 from domain.audit import AuditAction, AuditEntry, Origin
-from domain.errors import (
-    NotFound,
-)
+from domain.errors import NotFound
 from domain.idempotency import KeyedAct, KeyUse, fingerprint, first_use
 from domain.ids import AttemptId, IdKind, RefundId, TransactionId, encode
 from domain.money import Money
 from domain.payments.answer import Answer, refusals_of_refund
 from domain.payments.attempt import Attempt, AttemptKind, AttemptStep
 from domain.payments.refund import Refund, RefundReason, RefundStatus
-from domain.payments.rules import check_may_refund, check_refund, exceeds_remaining
+from domain.payments.refund_policy import RefundPolicy
+from domain.payments.rules import check_refund, exceeds_remaining
 from domain.payments.runner import AttemptRunner
 from domain.payments.transaction import Transaction
 from domain.ports import Clock, IdSource, UnitOfWork, UnitsOfWork
@@ -49,20 +48,21 @@ class RefundPayment:
         runner: AttemptRunner,
         clock: Clock,
         ids: IdSource,
-        customers_may_refund: bool,
+        policy: RefundPolicy,
     ) -> None:
         self._units = units
         self._runner = runner
         self._clock = clock
         self._ids = ids
-        self.customers_may_refund = customers_may_refund
+        self.policy = policy
 
     async def __call__(self, actor: Actor, wanted: NewRefund) -> Answer:
         """Refund, or answer with what an earlier request with the same key came to.
 
+        One that has to wait for a second person claims its money, and nothing is sent (domain/payments/decide_refund.py).
         Raises Forbidden, or a Refusal, and has changed nothing then, where there is nothing to refund in this way.
         """
-        check_may_refund(actor, customers_may_refund=self.customers_may_refund)
+        self.policy.check_may_refund(actor)
         check_idempotency_key(wanted.idempotency_key)
         if wanted.transaction_id is None:
             raise NotFound(path=("input", "transactionId"))
@@ -82,11 +82,15 @@ class RefundPayment:
             transaction, money = await self._check(uow, actor, wanted, wanted.transaction_id)
             if not await uow.transactions.reserve_refund(transaction.id, money.minor_units):
                 raise exceeds_remaining(transaction)
-            refund, attempt = self._draft(actor, wanted, refund_id, transaction, money)
+            refund = self._draft(actor, wanted, refund_id, transaction, money)
+            attempt = None
             await uow.refunds.add(refund)
-            await uow.attempts.add(attempt)
+            if refund.status is RefundStatus.PENDING:
+                attempt = refund_attempt(AttemptId(self._ids.new()), refund)
+                await uow.attempts.add(attempt)
             await uow.audit.append(self._requested(actor, refund))
-        await self._runner.run(attempt, origin=Origin.RESPONSE)
+        if attempt is not None:
+            await self._runner.run(attempt, origin=Origin.RESPONSE)
         async with self._units.autocommit() as uow:
             return await self._answer(uow, use, replayed=False)
 
@@ -101,27 +105,19 @@ class RefundPayment:
 
     def _draft(
         self, actor: Actor, wanted: NewRefund, refund_id: RefundId, transaction: Transaction, money: Money
-    ) -> tuple[Refund, Attempt]:
+    ) -> Refund:
         now = self._clock.now()
-        refund = Refund(
+        waits = self.policy.waits(actor, transaction, money)
+        return Refund(
             id=refund_id,
             transaction_id=transaction.id,
-            status=RefundStatus.PENDING,
+            status=RefundStatus.PENDING_APPROVAL if waits else RefundStatus.PENDING,
             money=money,
             reason=wanted.reason,
             requested_by=actor.user_id,
             created_at=now,
             updated_at=now,
         )
-        attempt = Attempt(
-            id=AttemptId(self._ids.new()),
-            kind=AttemptKind.REFUND,
-            transaction_id=transaction.id,
-            refund_id=refund.id,
-            amount=money.minor_units,
-            step=AttemptStep.SEND,
-        )
-        return refund, attempt
 
     def _requested(self, actor: Actor, refund: Refund) -> AuditEntry:
         return AuditEntry.by(
@@ -133,6 +129,7 @@ class RefundPayment:
                 "refundId": encode(IdKind.REFUND, refund.id),
                 "amountMinor": str(refund.money.minor_units),
                 "reason": None if refund.reason is None else refund.reason.value,
+                "waitsForApproval": refund.status is RefundStatus.PENDING_APPROVAL,
             },
             at=refund.created_at,
         )
@@ -145,3 +142,15 @@ class RefundPayment:
             refusals=refusals_of_refund(refund) if refund is not None else (),
             replayed=replayed,
         )
+
+
+def refund_attempt(new_id: AttemptId, refund: Refund) -> Attempt:
+    """The attempt to have the processor make a refund."""
+    return Attempt(
+        id=new_id,
+        kind=AttemptKind.REFUND,
+        transaction_id=refund.transaction_id,
+        refund_id=refund.id,
+        amount=refund.money.minor_units,
+        step=AttemptStep.SEND,
+    )

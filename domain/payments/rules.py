@@ -6,7 +6,6 @@ Nothing here reads or writes. Each rule answers with the money that would move, 
 from domain.access import Actor, Capability
 from domain.errors import (
     AlreadyRefunded,
-    Forbidden,
     InvalidAmount,
     InvalidCurrency,
     NotCapturable,
@@ -26,13 +25,6 @@ _MONEY = ("input", "money")
 def check_may_follow_up(actor: Actor) -> None:
     """Raise Forbidden unless the actor may capture and void: both are the merchant's decision."""
     actor.require(Capability.PAYMENTS_CAPTURE)
-
-
-def check_may_refund(actor: Actor, *, customers_may_refund: bool) -> None:
-    """Raise Forbidden unless the actor may refund what is in their reach."""
-    actor.require(Capability.PAYMENTS_REFUND)
-    if actor.reach.owner is not None and not customers_may_refund:
-        raise Forbidden("Customers may not refund here; ask the support.")
 
 
 def check_capture(transaction: Transaction, money: Money | None, *, follow_up_open: bool = False) -> Money:

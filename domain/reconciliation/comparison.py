@@ -11,7 +11,7 @@ from domain.currencies import Currency
 from domain.ids import IdKind, encode
 from domain.money import Money
 from domain.payments.gateway import ChargeReport, ChargeStatus, DisputeReport, RefundReport, RefundReportStatus
-from domain.payments.refund import Refund, RefundStatus
+from domain.payments.refund import HOLDS_NOTHING, Refund, RefundStatus
 from domain.payments.transaction import CAPTURED, Transaction, TransactionStatus
 from domain.reconciliation.discrepancies import Difference, DiscrepancyKind, Subject, SubjectKind
 from domain.reconciliation.own_records import OwnDispute, OwnRefund, OwnTransaction
@@ -33,10 +33,13 @@ _AGREEING: Final = {
     _S.FAILED: frozenset({_C.UNCONFIRMED, _C.DECLINED, _C.CANCELED}),
     _S.CANCELED: frozenset({_C.UNCONFIRMED, _C.CANCELED}),
 }
+# What waits for approval or was rejected has never been sent, so that whatever the processor says of it is news.
 _AGREEING_REFUNDS: Final = {
+    RefundStatus.PENDING_APPROVAL: None,
     RefundStatus.PENDING: RefundReportStatus.PENDING,
     RefundStatus.COMPLETED: RefundReportStatus.SUCCEEDED,
     RefundStatus.FAILED: RefundReportStatus.FAILED,
+    RefundStatus.REJECTED: RefundReportStatus.FAILED,
 }
 HOLDS_MONEY: Final = CAPTURED | {_S.AUTHORIZED}
 """The statuses that the processor cannot know nothing of."""
@@ -284,7 +287,7 @@ def _unequal_refund(report: RefundReport, refund: Refund) -> _Told | None:
     if report.status is _AGREEING_REFUNDS[refund.status]:
         return None
     theirs_gone = _nothing(report.money) if report.status is RefundReportStatus.FAILED else report.money
-    ours_gone = _nothing(refund.money) if refund.status is RefundStatus.FAILED else refund.money
+    ours_gone = _nothing(refund.money) if refund.status in HOLDS_NOTHING else refund.money
     summary = f"The processor says that the refund is {report.status}, we say {refund.status}."
     return _K.REFUND_STATUS_DIFFERS, theirs_gone, ours_gone, summary
 

@@ -103,6 +103,8 @@ refunds = Table(
     Column("currency", CHAR(3), nullable=False),
     Column("reason", String(32)),
     Column("requested_by", UUID, ForeignKey("users.id")),
+    Column("decided_by", UUID, ForeignKey("users.id")),
+    moment("decided_at", nullable=True),
     Column("processor_reference", String(255)),
     Column("failure_code", String(64)),
     Column("failure_message", Text),
@@ -113,9 +115,12 @@ refunds = Table(
     moment("updated_at"),
     UniqueConstraint("processor_reference"),
     CheckConstraint("amount > 0", name="amount"),
-    CheckConstraint("status IN ('PENDING', 'COMPLETED', 'FAILED')", name="status"),
+    CheckConstraint("status IN ('PENDING_APPROVAL', 'PENDING', 'COMPLETED', 'FAILED', 'REJECTED')", name="status"),
+    # Who asked for it has no say in it.
+    CheckConstraint("decided_by <> requested_by", name="decided_by"),
     Index("ix_refunds_transaction_id_created_at_id", "transaction_id", "created_at", "id"),
-    Index("ix_refunds_created_at", "created_at"),
+    Index("ix_refunds_created_at_id", "created_at", "id"),
+    Index("ix_refunds_waiting", "created_at", "id", postgresql_where=text("status = 'PENDING_APPROVAL'")),
 )
 
 disputes = Table(

@@ -7,6 +7,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.metrics import Metrics
 from app.metrics_server import metrics_application, serving_metrics
+from domain.access import Role
+from domain.currencies import Currency
 from domain.errors import Unavailable
 from domain.messaging.webhook_events import EventSubject
 from domain.payments.gateway import OutcomeUnknown
@@ -48,6 +50,7 @@ async def test_an_empty_database_has_nothing_open(engine: AsyncEngine) -> None:
         "florin_webhook_events{PARKED}",
         "florin_oldest_waiting_webhook_event_seconds",
         "florin_discrepancies_open",
+        "florin_refunds_to_approve",
     ):
         assert found[name] == 0
 
@@ -79,6 +82,16 @@ async def test_what_waits_is_counted_by_what_it_waits_for(acts: Acts, engine: As
     assert found["florin_webhook_events{RECEIVED}"] == 2
     assert found["florin_webhook_events{PARKED}"] == 1
     assert 120 <= found["florin_oldest_waiting_webhook_event_seconds"] < 3600
+
+
+async def test_refunds_count_for_as_long_as_they_wait_for_approval(engine: AsyncEngine) -> None:
+    acts = Acts(engine=engine, approval_above={Currency.USD: 500})
+    payer, support, admin = [await acts.add_actor(role) for role in (Role.CUSTOMER, Role.SUPPORT, Role.ADMIN)]
+    waits = (await acts.refund(support, (await acts.paid(payer)).id)).refund
+    assert waits is not None
+    assert (await scrape(Metrics(), engine))["florin_refunds_to_approve"] == 1
+    await acts.approve(admin, waits.id)
+    assert (await scrape(Metrics(), engine))["florin_refunds_to_approve"] == 0
 
 
 async def test_discrepancies_count_for_as_long_as_they_are_open(books: Books, engine: AsyncEngine) -> None:

@@ -21,6 +21,7 @@ from app.settings import (
     passed_on,
 )
 from app.signing_keys_file import OVERLAP_MIN, read_keys, rotate
+from domain.currencies import Currency
 from persistence.roles import ApplicationRole
 from tests.support.clock import START
 
@@ -81,6 +82,16 @@ def test_the_defaults_are_those_of_production() -> None:
     assert settings.live is False
 
 
+def test_amounts_are_read_in_their_currencies_own_units(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("REFUND_APPROVAL_ABOVE", "USD 500.00, jpy 70000,KWD 0.5, EUR 0")
+    assert load_settings().refund_policy().approval_above == {
+        Currency.USD: 50_000,
+        Currency.JPY: 70_000,
+        Currency.KWD: 500,
+        Currency.EUR: 0,
+    }
+
+
 @pytest.mark.parametrize("name", GOOD)
 def test_what_is_missing_is_named(environment: pytest.MonkeyPatch, name: str) -> None:
     environment.delenv(name)
@@ -121,6 +132,15 @@ def test_everything_that_is_missing_is_named_at_once(environment: pytest.MonkeyP
         ("AUTH_ISSUER", ""),
         ("AUTH_AUDIENCE", ""),
         ("CUSTOMERS_MAY_REFUND", CANARY),
+        ("REFUND_APPROVAL_ABOVE", CANARY),
+        ("REFUND_APPROVAL_ABOVE", f"USD {CANARY}"),
+        ("REFUND_APPROVAL_ABOVE", "500"),
+        ("REFUND_APPROVAL_ABOVE", "XXX 500"),
+        ("REFUND_APPROVAL_ABOVE", "USD NaN"),
+        ("REFUND_APPROVAL_ABOVE", "USD 1E+999999"),
+        ("REFUND_APPROVAL_ABOVE", "USD -1"),
+        ("REFUND_APPROVAL_ABOVE", "JPY 500.5"),
+        ("REFUND_APPROVAL_ABOVE", "USD 500, USD 600"),
         ("PAYMENT_RETURN_URL", CANARY),
         ("PAYMENT_RETURN_URL", f"javascript:{CANARY}"),
         ("ENVIRONMENT", CANARY),

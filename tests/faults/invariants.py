@@ -19,6 +19,7 @@ class Invariant(StrEnum):
     ONE_CHARGE = "one charge for a key"
     ONE_REFUND = "one refund for a refund's row"
     BOOKS = "the processor's money is the money in the books"
+    APPROVED = "nothing is sent that waits for approval, or was rejected"
     LEDGER = "the ledger balances, and says what the processor says"
     END = "the payment ends as its story says"
     EDGES = "only legal edges"
@@ -65,6 +66,7 @@ async def violations_of(world: World, script: Script) -> list[Violation]:
 
 def _violations(world: World, books: Books, script: Script) -> Iterator[Violation]:
     yield from _one_of_each(world.gateway, books)
+    yield from _approved(world.gateway, books)
     yield from _money(world.gateway, books)
     yield from _ledger(world.gateway, books)
     if not world.decided_by_a_person:
@@ -93,6 +95,13 @@ def _one_of_each(gateway: FaultyGateway, books: Books) -> Iterator[Violation]:
             yield Violation(Invariant.ONE_REFUND, f"{number} refunds were made for {refund}")
 
 
+def _approved(gateway: FaultyGateway, books: Books) -> Iterator[Violation]:
+    sent = {refund.refund_id for refund in gateway.refunds.values()} | {each["refund_id"] for each in books.attempts}
+    for refund in books.refunds:
+        if refund["status"] in {"PENDING_APPROVAL", "REJECTED"} and refund["id"] in sent:
+            yield Violation(Invariant.APPROVED, f"a refund that is {refund['status']} was sent, or was to be")
+
+
 def _money(gateway: FaultyGateway, books: Books) -> Iterator[Violation]:
     known = {row["processor_reference"] for row in books.transactions}
     for charge in gateway.charges.values():
@@ -115,7 +124,9 @@ def _money(gateway: FaultyGateway, books: Books) -> Iterator[Violation]:
         if row["refunded"] != given:
             yield Violation(Invariant.BOOKS, f"refunded: {row['refunded']} in the books, {given} at the processor")
         open_refunds = [
-            one for one in books.refunds if one["transaction_id"] == row["id"] and one["status"] != "FAILED"
+            one
+            for one in books.refunds
+            if one["transaction_id"] == row["id"] and one["status"] not in {"FAILED", "REJECTED"}
         ]
         if row["refund_reserved"] != sum(one["amount"] for one in open_refunds):
             yield Violation(Invariant.BOOKS, f"{row['refund_reserved']} are reserved for refunds of another sum")
@@ -215,6 +226,8 @@ def _expected_entries(books: Books) -> dict[str, int]:
         "capture.requested": kinds["CAPTURE"],
         "void.requested": kinds["VOID"],
         "refund.requested": len(books.refunds),
+        "refund.approved": len([one for one in books.refunds if one["decided_by"] and one["status"] != "REJECTED"]),
+        "refund.rejected": statuses["REJECTED"],
         "refund.completed": statuses["COMPLETED"],
         "refund.failed": statuses["FAILED"],
     }

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from domain.ids import TransactionId
+from domain.ids import RefundId, TransactionId
 from domain.payments.gateway import RefundReportStatus
 from domain.payments.transaction import CaptureMethod, TransactionStatus
 from tests.faults.world import Ask, World
@@ -190,6 +190,43 @@ async def capture_and_refund(world: World) -> None:
         await world.ask("refund", _refund(world, "refund", transaction_id, 500).act)
 
 
+async def _refund_that_waits(world: World, transaction_id: TransactionId, minor_units: int) -> RefundId | None:
+    """Somebody of the support asks for a large refund; its id, as far as they ever got an answer."""
+    ask = await world.ask("refund", lambda acts: acts.refund(world.staff, transaction_id, minor_units, key="refund"))
+    return ask.answer.refund.id if ask.answer is not None and ask.answer.refund is not None else None
+
+
+async def refund_approved(world: World) -> None:
+    """One administrator approves, and another one may reject at the same time."""
+    world.gateway.takes_any_refund = True
+    if (transaction_id := await _pay(world)) and (
+        refund_id := await _refund_that_waits(world, transaction_id, 600)
+    ) is not None:
+        world.other = Ask("reject", lambda acts: acts.reject(world.admin, refund_id, key="reject"))
+        await world.ask("approve", lambda acts: acts.approve(world.admin, refund_id, key="approve"))
+
+
+async def refund_rejected(world: World) -> None:
+    """What was rejected is free again, and the payer takes all of it; unless somebody has approved it at the same time."""
+    world.gateway.takes_any_refund = True
+    if (transaction_id := await _pay(world)) and (
+        refund_id := await _refund_that_waits(world, transaction_id, 600)
+    ) is not None:
+        world.other = Ask("approve", lambda acts: acts.approve(world.admin, refund_id, key="approve"))
+        await world.ask("reject", lambda acts: acts.reject(world.admin, refund_id, key="reject"))
+        await world.ask("all", _refund(world, "all", transaction_id, None).act)
+
+
+async def approval_overtaken(world: World) -> None:
+    """While a refund waits, another one is made in the processor's dashboard, and both do not fit."""
+    if (transaction_id := await _pay(world)) and (
+        refund_id := await _refund_that_waits(world, transaction_id, 600)
+    ) is not None:
+        world.refund_in_dashboard(700)
+        await world.look_around()
+        await world.ask("approve", lambda acts: acts.approve(world.admin, refund_id, key="approve"))
+
+
 SCRIPTS: Mapping[str, Script] = {
     "pay": Script(pay, frozenset({_S.COMPLETED})),
     "decline": Script(decline, frozenset({_S.FAILED})),
@@ -208,6 +245,9 @@ SCRIPTS: Mapping[str, Script] = {
     "refund-fails-late": Script(refund_fails_late, frozenset({_S.COMPLETED, _S.REFUNDED})),
     "refund-waits": Script(refund_waits, frozenset({_S.REFUNDED})),
     "refund-elsewhere": Script(refund_elsewhere, frozenset({_S.PARTIALLY_REFUNDED})),
+    "refund-approved": Script(refund_approved, frozenset({_S.COMPLETED, _S.PARTIALLY_REFUNDED})),
+    "refund-rejected": Script(refund_rejected, frozenset({_S.REFUNDED})),
+    "approval-overtaken": Script(approval_overtaken, frozenset({_S.PARTIALLY_REFUNDED})),
     "dispute-won": Script(dispute_won, frozenset({_S.COMPLETED, _S.PARTIALLY_REFUNDED})),
     "dispute-lost": Script(dispute_lost, frozenset({_S.COMPLETED})),
     "dispute-and-refund": Script(dispute_and_refund, frozenset({_S.COMPLETED, _S.PARTIALLY_REFUNDED})),

@@ -9,6 +9,7 @@ from typing import TypeAlias
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from domain.access import Actor, Role
+from domain.currencies import Currency
 from domain.errors import ErrorCode, Refusal, Unavailable
 from domain.messaging.receive_webhook import ReceiveWebhook
 from domain.messaging.sweep_events import SweepEvents
@@ -39,6 +40,8 @@ _ROUNDS_MAX = 6
 _WORKERS_MAX = 4
 # How often it is asked whether a rival waits for a lock; the outcome does not depend on it.
 _LOOK_SECONDS = 0.02
+APPROVAL_ABOVE = {Currency.USD: 500}
+"""Refunds above five dollars wait where somebody of the support asks for them; the payer's own never do."""
 # In the round with this number a day passes, and the processor's keys with it.
 _ROUND_OF_THE_DAY = 3
 
@@ -126,7 +129,7 @@ Assembly: TypeAlias = Callable[[AsyncEngine, FaultyGateway, SequentialIds], Faul
 
 def as_it_is(engine: AsyncEngine, processor: FaultyGateway, ids: SequentialIds) -> FaultyActs:
     """Florin as it is; broken variants put something else together (tests/faults/broken)."""
-    return FaultyActs(engine=engine, processor=processor, ids=ids, clock=processor.clock)
+    return FaultyActs(engine=engine, processor=processor, ids=ids, clock=processor.clock, approval_above=APPROVAL_ABOVE)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from domain.ledger.entries import sums
 from domain.money import Money
 from domain.payments.actions import Action, ActionKind, permitted_actions, preview_refund
 from domain.payments.attempt import AttemptKind
+from domain.payments.refund_policy import RefundPolicy
 from domain.payments.transaction import CAPTURED, Transaction, TransactionStatus
 from persistence.follow_up_reader import SqlFollowUpReader
 from tests.support.acts import Acts
@@ -61,9 +62,7 @@ async def stored(acts: Acts, owner: Actor, state: dict[str, object]) -> Transact
 
 async def preview(acts: Acts, who: Actor, of: Transaction) -> dict[ActionKind, Action]:
     counts = await SqlFollowUpReader(acts.engine).open_follow_ups([of.id], EVERYTHING)
-    actions = permitted_actions(
-        who, of, follow_up_open=counts.get(of.id, 0) > 0, customers_may_refund=acts.customers_may_refund
-    )
+    actions = permitted_actions(who, of, follow_up_open=counts.get(of.id, 0) > 0, policy=acts.refund_payment.policy)
     return {action.kind: action for action in actions}
 
 
@@ -112,7 +111,7 @@ def test_a_preview_of_a_refund_adds_up(state: dict[str, object], amount: int | N
     of = transaction(UUID(int=9), staff.user_id, **fields)  # type: ignore[arg-type]  # drawn
     money = None if amount is None else Money(amount, Currency.EUR if euros else Currency.USD)
     try:
-        shown = preview_refund(staff, of, money, customers_may_refund=True)
+        shown = preview_refund(staff, of, money, policy=RefundPolicy())
     except Refusal:
         return
     assert 0 < shown.money.minor_units <= of.refundable
@@ -127,7 +126,7 @@ async def test_what_was_previewed_is_what_the_refund_does(acts: Acts, minor_unit
     payer = await acts.add_actor()
     paid = await acts.paid(payer)
     money = None if minor_units is None else Money(minor_units, Currency.USD)
-    shown = preview_refund(payer, paid, money, customers_may_refund=True)
+    shown = preview_refund(payer, paid, money, policy=RefundPolicy())
     before = await balances(acts.engine)
     await acts.refund(payer, paid.id, minor_units)
     now, after = await acts.now(paid.id), await balances(acts.engine)

@@ -1,6 +1,6 @@
 """Florin's acts, put together over the fake processor and real storage."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -11,17 +11,19 @@ from domain.access import Actor, Role
 from domain.audit import AuditAction
 from domain.currencies import Currency
 from domain.identity.users import User
-from domain.ids import TransactionId
+from domain.ids import RefundId, TransactionId
 from domain.messaging.apply_webhooks import ApplyWebhooks
 from domain.messaging.webhook_events import EventState, EventSubject, WebhookEvent
 from domain.money import Money
 from domain.payments.answer import Answer
 from domain.payments.authorized import AuthorizedPayments, NewCapture, NewVoid
 from domain.payments.create_payment import CreatePayment, NewPayment
+from domain.payments.decide_refund import DecideRefund, NewDecision
 from domain.payments.outcomes import Outcomes
 from domain.payments.recovery import Recovery
 from domain.payments.refresh import Refresh
 from domain.payments.refund_payment import NewRefund, RefundPayment
+from domain.payments.refund_policy import RefundPolicy
 from domain.payments.runner import AttemptRunner
 from domain.payments.transaction import CaptureMethod, Transaction
 from domain.reconciliation.discrepancies import OpenDiscrepancies
@@ -48,10 +50,11 @@ class RecordedAlerts:
 
 @dataclass(slots=True, kw_only=True)
 class Acts:
-    """Every act, and what stands behind it. `customers_may_refund` and `live` are settings of the service."""
+    """Every act, and what stands behind it. `customers_may_refund`, `approval_above` and `live` are settings."""
 
     engine: AsyncEngine
     customers_may_refund: bool = True
+    approval_above: Mapping[Currency, int] = field(default_factory=dict)
     live: bool = False
     clock: FakeClock = field(default_factory=FakeClock)
     ids: SequentialIds = field(default_factory=SequentialIds)
@@ -63,6 +66,7 @@ class Acts:
     refresh: Refresh = field(init=False)
     create_payment: CreatePayment = field(init=False)
     refund_payment: RefundPayment = field(init=False)
+    decide_refund: DecideRefund = field(init=False)
     authorized: AuthorizedPayments = field(init=False)
     recovery: Recovery = field(init=False)
     webhooks: ApplyWebhooks = field(init=False)
@@ -78,8 +82,13 @@ class Acts:
             units=units, gateway=gateway, runner=runner, clock=clock, ids=ids, default_return_url=None
         )
         self.refund_payment = RefundPayment(
-            units=units, runner=runner, clock=clock, ids=ids, customers_may_refund=self.customers_may_refund
+            units=units,
+            runner=runner,
+            clock=clock,
+            ids=ids,
+            policy=RefundPolicy(customers_may_refund=self.customers_may_refund, approval_above=self.approval_above),
         )
+        self.decide_refund = DecideRefund(units=units, runner=runner, clock=clock, ids=ids)
         self.authorized = AuthorizedPayments(units=units, runner=runner, clock=clock, ids=ids)
         self.recovery = Recovery(units=units, runner=runner)
         self.refresh = Refresh(units=units, gateway=gateway, runner=runner, outcomes=outcomes)
@@ -135,6 +144,13 @@ class Acts:
         money = None if minor_units is None else Money(minor_units, currency)
         wanted = NewRefund(idempotency_key=key, transaction_id=transaction_id, money=money, reason=None)
         return await self.refund_payment(who, wanted)
+
+    async def approve(self, who: Actor, refund_id: RefundId | None, *, key: str = "approve-1") -> Answer:
+        return await self.decide_refund.approve(who, NewDecision(idempotency_key=key, refund_id=refund_id))
+
+    async def reject(self, who: Actor, refund_id: RefundId | None, *, key: str = "reject-1") -> Answer:
+        wanted = NewDecision(idempotency_key=key, refund_id=refund_id, reason="The parcel has arrived.")
+        return await self.decide_refund.reject(who, wanted)
 
     async def capture(
         self, who: Actor, transaction_id: TransactionId, minor_units: int | None = None, *, key: str = "capture-1"

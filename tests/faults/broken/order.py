@@ -15,6 +15,7 @@ from domain.payments.gateway import ChargeOrder
 from domain.payments.outcomes import Outcomes
 from domain.payments.refund import Refund, RefundStatus
 from domain.payments.refund_payment import NewRefund, RefundPayment
+from domain.payments.refund_policy import RefundPolicy
 from domain.payments.transaction import Transaction
 from domain.ports import UnitOfWork
 from persistence.unit_of_work import SqlUnitOfWork
@@ -118,6 +119,6 @@ def refunds_unreserved(engine: AsyncEngine, processor: FaultyGateway, ids: Seque
         runner=acts.refund_payment._runner,
         clock=acts.clock,
         ids=ids,
-        customers_may_refund=True,
+        policy=RefundPolicy(),
     )
     return acts

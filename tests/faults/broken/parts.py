@@ -35,6 +35,13 @@ def with_outcomes(variant: type[Outcomes]) -> Assembly:
 
 def exchange(acts: FaultyActs, name: str, part: object) -> None:
     """Give every act that has a part of this name another one."""
-    for act in (acts.create_payment, acts.refund_payment, acts.authorized, acts.recovery, acts.refresh):
+    for act in (
+        acts.create_payment,
+        acts.refund_payment,
+        acts.decide_refund,
+        acts.authorized,
+        acts.recovery,
+        acts.refresh,
+    ):
         if hasattr(act, name):
             setattr(act, name, part)
