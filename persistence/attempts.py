@@ -1,11 +1,28 @@
 """Attempts in PostgreSQL. Leases go by the database's clock, so that no process's own clock can steal one."""
 
-from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, and_, case, func, null, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Executable,
+    Integer,
+    Interval,
+    RowMapping,
+    String,
+    Update,
+    and_,
+    bindparam,
+    case,
+    func,
+    null,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from domain.ids import AttemptId, RefundId, TransactionId
 from domain.leases import LEASE, SPREAD
@@ -24,11 +41,10 @@ class SqlAttempts:
         self._connection = connection
 
     async def add(self, attempt: Attempt) -> None:
-        await self._connection.execute(insert(attempts).values(_columns(attempt)))
+        await self._connection.execute(_ADD, _columns(attempt))
 
     async def add_only(self, attempt: Attempt) -> bool:
-        statement = insert(attempts).values(_columns(attempt)).on_conflict_do_nothing()
-        return (await self._connection.execute(statement)).rowcount == 1
+        return (await self._connection.execute(_ADD_ONLY, _columns(attempt))).rowcount == 1
 
     async def get(self, attempt_id: AttemptId) -> Attempt | None:
         statement = select(*_COLUMNS).where(attempts.c.id == attempt_id)
@@ -65,74 +81,33 @@ class SqlAttempts:
         return (await self._connection.execute(statement)).first() is not None
 
     async def claim_due(self, limit: int, deaths_max: int) -> list[Attempt]:
-        # The statement's own time, which unlike the clock's can be looked up in the index.
-        now = func.statement_timestamp()
-        # A CTE that locks runs once; as a subquery PostgreSQL may run it for each row, and claim more than the limit.
-        due = (
-            select(attempts.c.id)
-            .where(
-                attempts.c.state == AttemptState.OPEN.value,
-                attempts.c.next_check_at <= now,
-                or_(attempts.c.lease_until.is_(None), attempts.c.lease_until < now),
-            )
-            .order_by(attempts.c.next_check_at)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-            .cte("due")
-        )
-        c = attempts.c
-        deadly = c.unreported_claims >= deaths_max
-        statement = (
-            update(attempts)
-            .where(c.id.in_(select(due.c.id)))
-            .values(
-                tries=c.tries + 1,
-                unreported_claims=c.unreported_claims + 1,
-                lease_until=case((deadly, null()), else_=now + LEASE),
-                next_check_at=now + LEASE + SPREAD * (func.random() * c.unreported_claims),
-                last_checked_at=now,
-                # Whoever held it before died without a word of what the processor did.
-                unknown_since=case(
-                    (c.unreported_claims > 0, func.coalesce(c.unknown_since, c.last_checked_at)), else_=c.unknown_since
-                ),
-                state=case((deadly, AttemptState.PARKED.value), else_=c.state),
-                reason=case((deadly, PARKED_BECAUSE.format(deaths=deaths_max)), else_=c.reason),
-            )
-            .returning(*_COLUMNS)
-        )
-        return [_attempt_of(row) for row in (await self._connection.execute(statement)).mappings()]
+        wanted = {
+            "limit": limit,
+            "deaths_max": deaths_max,
+            "parked_because": PARKED_BECAUSE.format(deaths=deaths_max),
+        }
+        return [_attempt_of(row) for row in (await self._connection.execute(_CLAIM_DUE, wanted)).mappings()]
 
     async def renew(self, attempt: Attempt) -> timedelta:
-        # One that was on its way when the attempt was deferred holds nothing any more.
-        held = attempts.c.lease_until.is_not(None)
-        row = await self._mine(attempt, {"lease_until": func.clock_timestamp() + LEASE}, held)
+        row = await self._mine(attempt, _RENEW)
         age: timedelta = row["key_age"]
         return age
 
     async def advance(self, attempt: Attempt, step: AttemptStep, failure: Failure | None = None) -> None:
-        values = {"step": step.value, "lease_until": func.clock_timestamp() + LEASE, **failure_columns(failure)}
-        await self._mine(attempt, values)
+        await self._mine(attempt, _ADVANCE, step=step.value, **failure_columns(failure))
 
     async def defer(self, attempt: Attempt, pause: timedelta, unknown_because: str | None) -> None:
-        c = attempts.c
-        values = {
-            "lease_until": None,
-            "next_check_at": func.clock_timestamp() + pause,
-            "unreported_claims": 0,
-            "reason": unknown_because,
-            # From the look that brought no answer on.
-            "unknown_since": None if unknown_because is None else func.coalesce(c.unknown_since, c.last_checked_at),
-        }
-        await self._mine(attempt, values)
+        if unknown_because is None:
+            await self._mine(attempt, _DEFER_KNOWN, pause=pause)
+        else:
+            await self._mine(attempt, _DEFER_UNKNOWN, pause=pause, reason=unknown_because)
 
     async def mark_manual(self, attempt: Attempt, reason: str) -> None:
-        values = {"lease_until": None, "state": AttemptState.MANUAL.value, "reason": reason, "unreported_claims": 0}
-        await self._mine(attempt, values)
+        await self._mine(attempt, _LEAVE_TO_A_PERSON, reason=reason)
 
     async def failure_of_charge(self, transaction_id: TransactionId) -> Failure | None:
-        c = attempts.c
-        statement = select(*c).where(c.transaction_id == transaction_id, c.kind == AttemptKind.CHARGE.value)
-        row = (await self._connection.execute(statement)).mappings().one_or_none()
+        found = await self._connection.execute(_CHARGE_OF, {"transaction_id": transaction_id})
+        row = found.mappings().one_or_none()
         return None if row is None else failure_of(row)
 
     async def take_alerts(self, limit: int) -> list[Alert]:
@@ -163,42 +138,22 @@ class SqlAttempts:
         ]
 
     async def finish(self, attempt_id: AttemptId) -> None:
-        await self._finish(attempts.c.id == attempt_id)
+        await self._connection.execute(_FINISH, {"finished_id": attempt_id})
 
     async def finish_all(self, transaction_id: TransactionId, kinds: frozenset[AttemptKind]) -> None:
         values = [kind.value for kind in kinds]
-        await self._finish(and_(attempts.c.transaction_id == transaction_id, attempts.c.kind.in_(values)))
+        await self._connection.execute(_FINISH_ALL, {"of_transaction": transaction_id, "kinds": values})
 
     async def finish_refund(self, refund_id: RefundId) -> None:
-        await self._finish(attempts.c.refund_id == refund_id)
+        await self._connection.execute(_FINISH_REFUND, {"of_refund": refund_id})
 
-    async def _finish(self, condition: ColumnElement[bool]) -> None:
-        statement = (
-            update(attempts)
-            .where(condition, attempts.c.state != AttemptState.DONE.value)
-            .values(state=AttemptState.DONE.value, lease_until=None)
-        )
-        await self._connection.execute(statement)
-
-    async def _mine(
-        self, attempt: Attempt, values: Mapping[str, object], *conditions: ColumnElement[bool]
-    ) -> RowMapping:
+    async def _mine(self, attempt: Attempt, change: Executable, **values: object) -> RowMapping:
         """Change an open attempt if nobody else has claimed it since.
 
         One that another door has finished meanwhile is left finished: its outcome is known, and that is the better news.
         """
-        statement = (
-            update(attempts)
-            .where(
-                attempts.c.id == attempt.id,
-                attempts.c.tries == attempt.tries,
-                attempts.c.state == AttemptState.OPEN.value,
-                *conditions,
-            )
-            .values(values)
-            .returning(_KEY_AGE)
-        )
-        row: RowMapping | None = (await self._connection.execute(statement)).mappings().one_or_none()
+        claim = {"held_id": attempt.id, "held_tries": attempt.tries}
+        row: RowMapping | None = (await self._connection.execute(change, claim | values)).mappings().one_or_none()
         if row is None:
             raise LeaseLost(f"Attempt {attempt.id} was finished or taken over by another process.")
         return row
@@ -210,8 +165,103 @@ _KEY_AGE = (func.clock_timestamp() - attempts.c.first_sent_at).label("key_age")
 _COLUMNS = (*attempts.c, _KEY_AGE)
 
 
+def _claiming() -> ReturningUpdate[Any]:  # Any: of several types of columns
+    # The statement's own time, which unlike the clock's can be looked up in the index.
+    now = func.statement_timestamp()
+    # A CTE that locks runs once; as a subquery PostgreSQL may run it for each row, and claim more than the limit.
+    due = (
+        select(attempts.c.id)
+        .where(
+            attempts.c.state == AttemptState.OPEN.value,
+            attempts.c.next_check_at <= now,
+            or_(attempts.c.lease_until.is_(None), attempts.c.lease_until < now),
+        )
+        .order_by(attempts.c.next_check_at)
+        .limit(bindparam("limit", type_=Integer))
+        .with_for_update(skip_locked=True)
+        .cte("due")
+    )
+    c = attempts.c
+    deadly = c.unreported_claims >= bindparam("deaths_max")
+    return (
+        update(attempts)
+        .where(c.id.in_(select(due.c.id)))
+        .values(
+            tries=c.tries + 1,
+            unreported_claims=c.unreported_claims + 1,
+            lease_until=case((deadly, null()), else_=now + LEASE),
+            next_check_at=now + LEASE + SPREAD * (func.random() * c.unreported_claims),
+            last_checked_at=now,
+            # Whoever held it before died without a word of what the processor did.
+            unknown_since=case(
+                (c.unreported_claims > 0, func.coalesce(c.unknown_since, c.last_checked_at)), else_=c.unknown_since
+            ),
+            state=case((deadly, AttemptState.PARKED.value), else_=c.state),
+            reason=case((deadly, bindparam("parked_because", type_=String)), else_=c.reason),
+        )
+        .returning(*_COLUMNS)
+    )
+
+
+def _mine(*conditions: ColumnElement[bool], **values: object) -> ReturningUpdate[Any]:  # Any: as above
+    c = attempts.c
+    return (
+        update(attempts)
+        .where(
+            c.id == bindparam("held_id"),
+            c.tries == bindparam("held_tries"),
+            c.state == AttemptState.OPEN.value,
+            *conditions,
+        )
+        .values(values)
+        .returning(_KEY_AGE)
+    )
+
+
+def _finishing(condition: ColumnElement[bool]) -> Update:
+    return (
+        update(attempts)
+        .where(condition, attempts.c.state != AttemptState.DONE.value)
+        .values(state=AttemptState.DONE.value, lease_until=None)
+    )
+
+
+# Made once, as the statements on transactions are.
+_c = attempts.c
+_LEASE_END = func.clock_timestamp() + LEASE
+_PAUSE_END = func.clock_timestamp() + bindparam("pause", type_=Interval)
+_ADD = insert(attempts).values(
+    unreported_claims=1,
+    first_sent_at=func.clock_timestamp(),
+    lease_until=_LEASE_END,
+    next_check_at=_LEASE_END,
+    last_checked_at=func.clock_timestamp(),
+)
+_ADD_ONLY = _ADD.on_conflict_do_nothing()
+_CHARGE_OF = select(attempts).where(
+    _c.transaction_id == bindparam("transaction_id"), _c.kind == AttemptKind.CHARGE.value
+)
+_CLAIM_DUE = _claiming()
+# A renewal that was on its way when the attempt was deferred finds that it holds nothing any more.
+_RENEW = _mine(_c.lease_until.is_not(None), lease_until=_LEASE_END)
+_ADVANCE = _mine(lease_until=_LEASE_END)
+_DEFER_KNOWN = _mine(lease_until=None, next_check_at=_PAUSE_END, unreported_claims=0, reason=None, unknown_since=None)
+_DEFER_UNKNOWN = _mine(
+    lease_until=None,
+    next_check_at=_PAUSE_END,
+    unreported_claims=0,
+    # From the look that brought no answer on.
+    unknown_since=func.coalesce(_c.unknown_since, _c.last_checked_at),
+)
+_LEAVE_TO_A_PERSON = _mine(lease_until=None, state=AttemptState.MANUAL.value, unreported_claims=0)
+_FINISH = _finishing(_c.id == bindparam("finished_id"))
+_FINISH_ALL = _finishing(
+    and_(_c.transaction_id == bindparam("of_transaction"), _c.kind.in_(bindparam("kinds", expanding=True)))
+)
+_FINISH_REFUND = _finishing(_c.refund_id == bindparam("of_refund"))
+
+
 def _columns(attempt: Attempt) -> dict[str, object]:
-    until = func.clock_timestamp() + LEASE
     return {
         "id": attempt.id,
         "kind": attempt.kind.value,
@@ -221,11 +271,6 @@ def _columns(attempt: Attempt) -> dict[str, object]:
         "step": attempt.step.value,
         "state": attempt.state.value,
         "tries": attempt.tries,
-        "unreported_claims": 1,
-        "first_sent_at": func.clock_timestamp(),
-        "lease_until": until,
-        "next_check_at": until,
-        "last_checked_at": func.clock_timestamp(),
     }
 
 

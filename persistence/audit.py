@@ -8,6 +8,9 @@ from domain.audit import AuditAction, AuditEntry
 from domain.ids import AuditEntryId, TransactionId, UserId
 from persistence.tables import audit_entries
 
+# Made once, as the statements on transactions are.
+_APPEND = insert(audit_entries)
+
 
 class SqlAudit:
     """The repository behind `domain.ports.AuditRepository`."""
@@ -17,15 +20,16 @@ class SqlAudit:
 
     async def append(self, entry: AuditEntry) -> None:
         await self._connection.execute(
-            insert(audit_entries).values(
-                id=entry.id,
-                transaction_id=entry.transaction_id,
-                action=entry.action.value,
-                actor_kind=entry.actor_kind.value,
-                actor_id=entry.actor_id,
-                details=dict(entry.details),
-                at=entry.at,
-            )
+            _APPEND,
+            {
+                "id": entry.id,
+                "transaction_id": entry.transaction_id,
+                "action": entry.action.value,
+                "actor_kind": entry.actor_kind.value,
+                "actor_id": entry.actor_id,
+                "details": dict(entry.details),
+                "at": entry.at,
+            },
         )
 
 

@@ -1,6 +1,6 @@
 """Disputes in PostgreSQL."""
 
-from sqlalchemy import RowMapping, insert, select, update
+from sqlalchemy import RowMapping, bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.currencies import Currency
@@ -8,6 +8,11 @@ from domain.ids import DisputeId, TransactionId
 from domain.money import Money
 from domain.payments.dispute import Dispute, DisputeStatus
 from persistence.tables import disputes
+
+# Made once, as the statements on transactions are.
+_ADD = insert(disputes)
+_OF_TRANSACTION = select(disputes).where(disputes.c.transaction_id == bindparam("transaction_id"))
+_SAVE = update(disputes).where(disputes.c.id == bindparam("saved_id"))
 
 
 class SqlDisputes:
@@ -24,16 +29,14 @@ class SqlDisputes:
             "currency": dispute.money.currency.value,
             "created_at": dispute.created_at,
         }
-        await self._connection.execute(insert(disputes).values(fixed | _changing_columns(dispute)))
+        await self._connection.execute(_ADD, fixed | _changing_columns(dispute))
 
     async def of_transaction(self, transaction_id: TransactionId) -> list[Dispute]:
-        statement = select(disputes).where(disputes.c.transaction_id == transaction_id)
-        return [dispute_of(row) for row in (await self._connection.execute(statement)).mappings()]
+        found = await self._connection.execute(_OF_TRANSACTION, {"transaction_id": transaction_id})
+        return [dispute_of(row) for row in found.mappings()]
 
     async def save(self, dispute: Dispute) -> None:
-        await self._connection.execute(
-            update(disputes).where(disputes.c.id == dispute.id).values(_changing_columns(dispute))
-        )
+        await self._connection.execute(_SAVE, {"saved_id": dispute.id} | _changing_columns(dispute))
 
 
 def dispute_of(row: RowMapping) -> Dispute:

@@ -1,6 +1,9 @@
 """Idempotency keys in PostgreSQL."""
 
-from sqlalchemy import ColumnElement, and_, exists, false, func, select
+from functools import cache
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, bindparam, exists, false, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -17,6 +20,9 @@ _KIND_OF_ACT = {
     KeyedAct.APPROVE_REFUND: AttemptKind.REFUND,
 }
 
+# Made once, as the statements on transactions are.
+_CLAIM = insert(idempotency_keys).values(created_at=func.clock_timestamp()).on_conflict_do_nothing()
+
 
 class SqlKeys:
     """The repository behind `domain.idempotency.KeyRepository`."""
@@ -25,28 +31,22 @@ class SqlKeys:
         self._connection = connection
 
     async def claim(self, use: KeyUse) -> bool:
-        statement = (
-            insert(idempotency_keys)
-            .values(
-                actor_id=use.actor_id,
-                act=use.act.value,
-                key=use.key,
-                fingerprint=use.fingerprint,
-                transaction_id=use.transaction_id,
-                refund_id=use.refund_id,
-                created_at=func.clock_timestamp(),
-            )
-            .on_conflict_do_nothing()
+        claimed = await self._connection.execute(
+            _CLAIM,
+            {
+                "actor_id": use.actor_id,
+                "act": use.act.value,
+                "key": use.key,
+                "fingerprint": use.fingerprint,
+                "transaction_id": use.transaction_id,
+                "refund_id": use.refund_id,
+            },
         )
-        return (await self._connection.execute(statement)).rowcount == 1
+        return claimed.rowcount == 1
 
     async def find(self, actor_id: UserId, act: KeyedAct, key: str) -> KeyUse | None:
-        c = idempotency_keys.c
-        kind = _KIND_OF_ACT.get(act)
-        statement = select(
-            c.fingerprint, c.transaction_id, c.refund_id, (false() if kind is None else _runs(kind)).label("running")
-        ).where(c.actor_id == actor_id, c.act == act.value, c.key == key)
-        row = (await self._connection.execute(statement)).mappings().one_or_none()
+        wanted = {"actor_id": actor_id, "act": act.value, "key": key}
+        row = (await self._connection.execute(_find(_KIND_OF_ACT.get(act)), wanted)).mappings().one_or_none()
         if row is None:
             return None
         return KeyUse(
@@ -58,6 +58,15 @@ class SqlKeys:
             refund_id=None if row["refund_id"] is None else RefundId(row["refund_id"]),
             running=row["running"],
         )
+
+
+@cache
+def _find(kind: AttemptKind | None) -> Select[Any]:  # Any: of several types of columns
+    c = idempotency_keys.c
+    running = false() if kind is None else _runs(kind)
+    return select(c.fingerprint, c.transaction_id, c.refund_id, running.label("running")).where(
+        c.actor_id == bindparam("actor_id"), c.act == bindparam("act"), c.key == bindparam("key")
+    )
 
 
 def _runs(kind: AttemptKind) -> ColumnElement[bool]:

@@ -1,14 +1,11 @@
 """The ledger in PostgreSQL: entries are added in one statement, and never changed."""
 
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping, TextClause, bindparam, func, select, text
-from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP, aggregate_order_by
-from sqlalchemy.dialects.postgresql import UUID as PG_UUID
+from sqlalchemy import RowMapping, bindparam, func, select, text
+from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.types import BigInteger, SmallInteger, Text
 
 from domain.currencies import Currency
 from domain.ids import DisputeId, JournalEntryId, RefundId, TransactionId, UserId
@@ -16,54 +13,34 @@ from domain.ledger.accounts import Account, AccountKind
 from domain.ledger.entries import EntryKind, JournalEntry, LedgerEntry
 from persistence.tables import journal_entries, ledger_accounts, ledger_entries
 
-# One round trip for everything, and one text for any number of entries, so that it is prepared once. An account that
-# exists is left alone without locking it, so that payments that share an account do not wait for each other.
-_POST = """
+# One round trip for everything, and one text for any number of entries, so that it is prepared once. JSON rather than
+# arrays: each new connection would ask the server about their types first. An account that exists is left alone without
+# locking it, so that payments that share an account do not wait for each other.
+_POST = text("""
 WITH accounts AS (
     INSERT INTO ledger_accounts (id, kind, currency, user_id, created_at)
-    SELECT * FROM unnest(:account_ids, :account_kinds, :account_currencies, :account_users, :account_times)
+    SELECT id, kind, currency, user_id, created_at FROM jsonb_to_recordset(:accounts)
+        AS (id uuid, kind text, currency text, user_id uuid, created_at timestamptz)
     ON CONFLICT DO NOTHING
 ), posted AS (
     INSERT INTO journal_entries (id, transaction_id, kind, source, refund_id, dispute_id, lines, posted_at)
-    SELECT * FROM unnest(:ids, :transactions, :kinds, :sources, :refunds, :disputes, :lines, :times)
+    SELECT id, transaction_id, kind, source, refund_id, dispute_id, lines, posted_at FROM jsonb_to_recordset(:entries)
+        AS (id uuid, transaction_id uuid, kind text, source text, refund_id uuid, dispute_id uuid, lines smallint,
+            posted_at timestamptz)
     ON CONFLICT (transaction_id, kind, source) DO NOTHING
     RETURNING id, posted_at
 )
 INSERT INTO ledger_entries (entry_id, line, account_id, currency, amount, posted_at)
 SELECT line.entry_id, line.number, line.account_id, line.currency, line.amount, posted.posted_at
-FROM unnest(:line_entries, :line_numbers, :line_accounts, :line_currencies, :line_amounts)
-    AS line (entry_id, number, account_id, currency, amount)
+FROM jsonb_to_recordset(:lines)
+    AS line (entry_id uuid, number smallint, account_id uuid, currency text, amount bigint)
 JOIN posted ON posted.id = line.entry_id
-"""
-_UUIDS, _TEXTS = ARRAY(PG_UUID), ARRAY(Text)
-_MOMENTS = ARRAY(TIMESTAMP(timezone=True))
-_TYPES: dict[str, ARRAY[Any]] = {  # Any: arrays of several types
-    "account_ids": _UUIDS,
-    "account_kinds": _TEXTS,
-    "account_currencies": _TEXTS,
-    "account_users": _UUIDS,
-    "account_times": _MOMENTS,
-    "ids": _UUIDS,
-    "transactions": _UUIDS,
-    "kinds": _TEXTS,
-    "sources": _TEXTS,
-    "refunds": _UUIDS,
-    "disputes": _UUIDS,
-    "lines": ARRAY(SmallInteger),
-    "times": _MOMENTS,
-    "line_entries": _UUIDS,
-    "line_numbers": ARRAY(SmallInteger),
-    "line_accounts": _UUIDS,
-    "line_currencies": _TEXTS,
-    "line_amounts": ARRAY(BigInteger),
-}
+""").bindparams(*(bindparam(name, type_=JSONB) for name in ("accounts", "entries", "lines")))
 
 
-def _statement() -> TextClause:
-    return text(_POST).bindparams(*(bindparam(name, type_=of) for name, of in _TYPES.items()))
-
-
-_POST_STATEMENT = _statement()
+def _id(value: UUID | None) -> str | None:
+    # As the driver has read it, a UUID is of a class of its own, which orjson does not take.
+    return None if value is None else str(value)
 
 
 class SqlLedger:
@@ -75,28 +52,43 @@ class SqlLedger:
     async def post(self, entries: Sequence[JournalEntry]) -> None:
         # In one order everywhere: two that create the same new accounts then cannot wait for each other.
         accounts = sorted({line.account for entry in entries for line in entry.lines}, key=lambda each: each.id)
-        lines = [(entry, number, line) for entry in entries for number, line in enumerate(entry.lines)]
         await self._connection.execute(
-            _POST_STATEMENT,
+            _POST,
             {
-                "account_ids": [account.id for account in accounts],
-                "account_kinds": [account.kind.value for account in accounts],
-                "account_currencies": [account.currency.value for account in accounts],
-                "account_users": [account.user_id for account in accounts],
-                "account_times": [entries[0].posted_at for _ in accounts],
-                "ids": [entry.id for entry in entries],
-                "transactions": [entry.transaction_id for entry in entries],
-                "kinds": [entry.kind.value for entry in entries],
-                "sources": [entry.source for entry in entries],
-                "refunds": [entry.refund_id for entry in entries],
-                "disputes": [entry.dispute_id for entry in entries],
-                "lines": [len(entry.lines) for entry in entries],
-                "times": [entry.posted_at for entry in entries],
-                "line_entries": [entry.id for entry, _, _ in lines],
-                "line_numbers": [number for _, number, _ in lines],
-                "line_accounts": [line.account.id for _, _, line in lines],
-                "line_currencies": [line.account.currency.value for _, _, line in lines],
-                "line_amounts": [line.minor_units for _, _, line in lines],
+                "accounts": [
+                    {
+                        "id": _id(account.id),
+                        "kind": account.kind,
+                        "currency": account.currency,
+                        "user_id": _id(account.user_id),
+                        "created_at": entries[0].posted_at,
+                    }
+                    for account in accounts
+                ],
+                "entries": [
+                    {
+                        "id": _id(entry.id),
+                        "transaction_id": _id(entry.transaction_id),
+                        "kind": entry.kind,
+                        "source": entry.source,
+                        "refund_id": _id(entry.refund_id),
+                        "dispute_id": _id(entry.dispute_id),
+                        "lines": len(entry.lines),
+                        "posted_at": entry.posted_at,
+                    }
+                    for entry in entries
+                ],
+                "lines": [
+                    {
+                        "entry_id": _id(entry.id),
+                        "number": number,
+                        "account_id": _id(line.account.id),
+                        "currency": line.account.currency,
+                        "amount": line.minor_units,
+                    }
+                    for entry in entries
+                    for number, line in enumerate(entry.lines)
+                ],
             },
         )
 

@@ -1,6 +1,6 @@
 """Refunds in PostgreSQL."""
 
-from sqlalchemy import ColumnElement, RowMapping, insert, select, update
+from sqlalchemy import Executable, RowMapping, bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.currencies import Currency
@@ -9,6 +9,20 @@ from domain.money import Money
 from domain.payments.refund import Refund, RefundReason, RefundStatus
 from persistence.rows import failure_columns, failure_of
 from persistence.tables import refunds
+
+# Made once, as the statements on transactions are.
+_ADD = insert(refunds)
+_BY_ID = select(refunds).where(refunds.c.id == bindparam("id"))
+_BY_REFERENCE = select(refunds).where(refunds.c.processor_reference == bindparam("reference"))
+_WAITING_OF = (
+    select(refunds)
+    .where(
+        refunds.c.transaction_id == bindparam("transaction_id"),
+        refunds.c.status == RefundStatus.PENDING_APPROVAL.value,
+    )
+    .order_by(refunds.c.created_at.desc(), refunds.c.id.desc())
+)
+_SAVE = update(refunds).where(refunds.c.id == bindparam("saved_id"))
 
 
 class SqlRefunds:
@@ -27,31 +41,23 @@ class SqlRefunds:
             "requested_by": refund.requested_by,
             "created_at": refund.created_at,
         }
-        await self._connection.execute(insert(refunds).values(fixed | _changing_columns(refund)))
+        await self._connection.execute(_ADD, fixed | _changing_columns(refund))
 
     async def get(self, refund_id: RefundId) -> Refund | None:
-        return await self._one(refunds.c.id == refund_id)
+        return await self._one(_BY_ID, id=refund_id)
 
     async def get_by_reference(self, processor_reference: str) -> Refund | None:
-        return await self._one(refunds.c.processor_reference == processor_reference)
+        return await self._one(_BY_REFERENCE, reference=processor_reference)
 
     async def save(self, refund: Refund) -> None:
-        await self._connection.execute(
-            update(refunds).where(refunds.c.id == refund.id).values(_changing_columns(refund))
-        )
+        await self._connection.execute(_SAVE, {"saved_id": refund.id} | _changing_columns(refund))
 
     async def waiting_of(self, transaction_id: TransactionId) -> list[Refund]:
-        c = refunds.c
-        waiting = c.status == RefundStatus.PENDING_APPROVAL.value
-        statement = (
-            select(refunds)
-            .where(c.transaction_id == transaction_id, waiting)
-            .order_by(c.created_at.desc(), c.id.desc())
-        )
-        return [refund_of(row) for row in (await self._connection.execute(statement)).mappings()]
+        found = await self._connection.execute(_WAITING_OF, {"transaction_id": transaction_id})
+        return [refund_of(row) for row in found.mappings()]
 
-    async def _one(self, condition: ColumnElement[bool]) -> Refund | None:
-        row = (await self._connection.execute(select(refunds).where(condition))).mappings().one_or_none()
+    async def _one(self, statement: Executable, **wanted: object) -> Refund | None:
+        row = (await self._connection.execute(statement, wanted)).mappings().one_or_none()
         return refund_of(row) if row is not None else None
 
 

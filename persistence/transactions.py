@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, RowMapping, insert, select, true, update
+from sqlalchemy import Boolean, ColumnElement, Executable, RowMapping, bindparam, case, insert, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.access import Scope
@@ -22,6 +22,29 @@ from persistence.rows import failure_columns, failure_of
 from persistence.tables import transactions
 
 COLUMNS = tuple(column for column in transactions.c if column.name != "search")
+
+# Made once: to make a statement anew each time costs more than to run it.
+_c = transactions.c
+_ADD = insert(transactions)
+_BY_ID = select(*COLUMNS).where(_c.id == bindparam("id"))
+_BY_REFERENCE = select(*COLUMNS).where(_c.processor_reference == bindparam("reference"))
+_LOCK = _BY_ID.with_for_update()
+_LOCK_OWN = _BY_ID.where(_c.user_id == bindparam("owner")).with_for_update()
+_LOCK_BY_REFERENCE = _BY_REFERENCE.with_for_update()
+_SAVE = (
+    update(transactions)
+    .where(_c.id == bindparam("saved_id"), _c.version == bindparam("read_version"))
+    .returning(*COLUMNS)
+)
+_RESERVE = (
+    update(transactions)
+    .where(
+        _c.id == bindparam("reserved_id"),
+        _c.refund_reserved + bindparam("wanted")
+        <= _c.captured - case((bindparam("despite_dispute", type_=Boolean), 0), else_=_c.disputed),
+    )
+    .values(refund_reserved=_c.refund_reserved + bindparam("wanted"), version=_c.version + 1)
+)
 
 
 class SqlTransactions:
@@ -45,32 +68,30 @@ class SqlTransactions:
             "created_at": transaction.created_at,
             "version": transaction.version,
         }
-        await self._connection.execute(insert(transactions).values(fixed | _changing_columns(transaction)))
+        await self._connection.execute(_ADD, fixed | _changing_columns(transaction))
 
     async def lock(self, transaction_id: TransactionId, scope: Scope) -> Transaction | None:
-        return await self._one((transactions.c.id == transaction_id) & visible(scope), locked=True)
+        if scope.owner is None:
+            return await self._one(_LOCK, id=transaction_id)
+        return await self._one(_LOCK_OWN, id=transaction_id, owner=scope.owner)
 
     async def lock_by_reference(self, processor_reference: str) -> Transaction | None:
-        return await self._one(transactions.c.processor_reference == processor_reference, locked=True)
+        return await self._one(_LOCK_BY_REFERENCE, reference=processor_reference)
 
     async def get(self, transaction_id: TransactionId) -> Transaction | None:
-        return await self._one(transactions.c.id == transaction_id)
+        return await self._one(_BY_ID, id=transaction_id)
 
     async def get_by_reference(self, processor_reference: str) -> Transaction | None:
-        return await self._one(transactions.c.processor_reference == processor_reference)
+        return await self._one(_BY_REFERENCE, reference=processor_reference)
 
     async def first_created_at(self) -> datetime | None:
         statement = select(transactions.c.created_at).order_by(transactions.c.created_at).limit(1)
         return (await self._connection.execute(statement)).scalar_one_or_none()
 
     async def save(self, transaction: Transaction) -> Transaction:
-        statement = (
-            update(transactions)
-            .where(transactions.c.id == transaction.id, transactions.c.version == transaction.version)
-            .values(_changing_columns(transaction) | {"version": transaction.version + 1})
-            .returning(*COLUMNS)
-        )
-        row = (await self._connection.execute(statement)).mappings().one_or_none()
+        which = {"saved_id": transaction.id, "read_version": transaction.version}
+        values = _changing_columns(transaction) | {"version": transaction.version + 1}
+        row = (await self._connection.execute(_SAVE, which | values)).mappings().one_or_none()
         if row is None:
             raise StaleVersion(f"Transaction {transaction.id} is no longer at version {transaction.version}.")
         return transaction_of(row)
@@ -78,20 +99,11 @@ class SqlTransactions:
     async def reserve_refund(
         self, transaction_id: TransactionId, minor_units: int, *, despite_dispute: bool = False
     ) -> bool:
-        c = transactions.c
-        left = c.captured if despite_dispute else c.captured - c.disputed
-        statement = (
-            update(transactions)
-            .where(c.id == transaction_id, c.refund_reserved + minor_units <= left)
-            .values(refund_reserved=c.refund_reserved + minor_units, version=c.version + 1)
-        )
-        return (await self._connection.execute(statement)).rowcount == 1
+        wanted = {"reserved_id": transaction_id, "wanted": minor_units, "despite_dispute": despite_dispute}
+        return (await self._connection.execute(_RESERVE, wanted)).rowcount == 1
 
-    async def _one(self, condition: ColumnElement[bool], *, locked: bool = False) -> Transaction | None:
-        statement = select(*COLUMNS).where(condition)
-        if locked:
-            statement = statement.with_for_update()
-        row = (await self._connection.execute(statement)).mappings().one_or_none()
+    async def _one(self, statement: Executable, **wanted: object) -> Transaction | None:
+        row = (await self._connection.execute(statement, wanted)).mappings().one_or_none()
         return transaction_of(row) if row is not None else None
 
 

@@ -1,13 +1,17 @@
 """Webhook events in PostgreSQL."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
+    Executable,
+    Integer,
+    Interval,
     RowMapping,
-    String,
+    Text,
+    Update,
     and_,
     bindparam,
     delete,
@@ -20,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.sql.dml import ReturningInsert
+from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 
 from domain.ids import TransactionId, WebhookEventId
 from domain.leases import LEASE, SPREAD
@@ -48,8 +52,69 @@ def _storing() -> ReturningInsert[Any]:  # Any: of any columns
     )
 
 
+def _claiming() -> ReturningUpdate[Any]:  # Any: as above
+    c = webhook_events.c
+    # As in `attempts`: the statement's time, and CTEs that run once.
+    now = func.statement_timestamp()
+    is_due = and_(c.state == EventState.RECEIVED.value, c.next_try_at <= now)
+    due = (
+        select(c.id, c.subject, c.reference, c.live, c.account)
+        .where(is_due)
+        .order_by(c.next_try_at)
+        .limit(bindparam("limit", type_=Integer))
+        .with_for_update(skip_locked=True)
+        .cte("due")
+    )
+    same_object = and_(
+        due.c.reference == c.reference,
+        due.c.subject == c.subject,
+        due.c.live == c.live,
+        due.c.account.is_not_distinct_from(c.account),
+    )
+    # Neither part waits for a lock: two workers that claim events of the same objects cannot wait for each other.
+    others = (
+        select(c.id)
+        .where(is_due, exists().where(same_object))
+        .limit(_OTHERS_MAX)
+        .with_for_update(skip_locked=True)
+        .cte("others")
+    )
+    return (
+        update(webhook_events)
+        .where(or_(c.id.in_(select(due.c.id)), c.id.in_(select(others.c.id))))
+        # Whoever dies with the claim cannot say so: each counts as a failure until it has ended in another way.
+        .values(
+            tries=c.tries + 1,
+            failures=c.failures + 1,
+            next_try_at=now + LEASE + SPREAD * (func.random() * c.failures),
+        )
+        .returning(*c)
+    )
+
+
+def _change(**values: object) -> Update:
+    """Change those of some events that wait."""
+    c = webhook_events.c
+    # Locked in one order, because another process may have taken over some of them, and be at this point too.
+    waiting = (
+        select(c.id)
+        .where(c.id == func.any(bindparam("ids", type_=ARRAY(Text))), c.state == EventState.RECEIVED.value)
+        .order_by(c.id)
+        .with_for_update()
+        .cte("waiting")
+    )
+    return update(webhook_events).where(c.id.in_(select(waiting.c.id))).values(values)
+
+
+_PAUSE_END = func.clock_timestamp() + bindparam("pause", type_=Interval)
+
 # Made once: to make it anew for each webhook would be most of what taking one in costs.
 _STORE = _storing()
+_CLAIM_DUE = _claiming()
+_RENEW = _change(next_try_at=func.clock_timestamp() + LEASE)
+_SETTLE = _change()
+_DEFER = _change(next_try_at=_PAUSE_END, failures=0)
+_DEFER_FAILED = _change(next_try_at=_PAUSE_END)
 
 
 class SqlWebhookEvents:
@@ -73,44 +138,8 @@ class SqlWebhookEvents:
         return (await self._connection.execute(_STORE, values)).first() is not None
 
     async def claim_due(self, limit: int) -> list[WebhookEvent]:
-        c = webhook_events.c
-        # As in `attempts`: the statement's time, and CTEs that run once.
-        now = func.statement_timestamp()
-        is_due = and_(c.state == EventState.RECEIVED.value, c.next_try_at <= now)
-        due = (
-            select(c.id, c.subject, c.reference, c.live, c.account)
-            .where(is_due)
-            .order_by(c.next_try_at)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-            .cte("due")
-        )
-        same_object = and_(
-            due.c.reference == c.reference,
-            due.c.subject == c.subject,
-            due.c.live == c.live,
-            due.c.account.is_not_distinct_from(c.account),
-        )
-        # Neither part waits for a lock: two workers that claim events of the same objects cannot wait for each other.
-        others = (
-            select(c.id)
-            .where(is_due, exists().where(same_object))
-            .limit(_OTHERS_MAX)
-            .with_for_update(skip_locked=True)
-            .cte("others")
-        )
-        statement = (
-            update(webhook_events)
-            .where(or_(c.id.in_(select(due.c.id)), c.id.in_(select(others.c.id))))
-            # Whoever dies with the claim cannot say so: each counts as a failure until it has ended in another way.
-            .values(
-                tries=c.tries + 1,
-                failures=c.failures + 1,
-                next_try_at=now + LEASE + SPREAD * (func.random() * c.failures),
-            )
-            .returning(*c)
-        )
-        return [_event_of(row) for row in (await self._connection.execute(statement)).mappings()]
+        found = await self._connection.execute(_CLAIM_DUE, {"limit": limit})
+        return [_event_of(row) for row in found.mappings()]
 
     async def known(self, event_ids: Collection[str]) -> Collection[str]:
         c = webhook_events.c
@@ -156,7 +185,7 @@ class SqlWebhookEvents:
         return None if row is None else _event_of(row)
 
     async def renew(self, events: Sequence[WebhookEvent]) -> None:
-        await self._change(events, {"next_try_at": func.clock_timestamp() + LEASE})
+        await self._change(_RENEW, events)
 
     async def settle(
         self,
@@ -167,29 +196,19 @@ class SqlWebhookEvents:
         transaction_id: TransactionId | None,
         at: datetime,
     ) -> None:
-        values = {"state": state.value, "reason": reason, "transaction_id": transaction_id, "settled_at": at}
-        await self._change(events, values)
+        await self._change(
+            _SETTLE, events, state=state.value, reason=reason, transaction_id=transaction_id, settled_at=at
+        )
 
     async def defer(self, events: Sequence[WebhookEvent], pause: timedelta, reason: str, *, failed: bool) -> None:
-        values: dict[str, object] = {"reason": reason, "next_try_at": func.clock_timestamp() + pause}
-        await self._change(events, values if failed else values | {"failures": 0})
+        await self._change(_DEFER_FAILED if failed else _DEFER, events, pause=pause, reason=reason)
 
-    async def _change(self, events: Sequence[WebhookEvent], values: Mapping[str, object]) -> None:
-        """Change those of the events that wait."""
-        c = webhook_events.c
-        # Locked in one order, because another process may have taken over some of them, and be at this point too.
-        waiting = (
-            select(c.id)
-            .where(c.id == func.any(_array(event.id for event in events)), c.state == EventState.RECEIVED.value)
-            .order_by(c.id)
-            .with_for_update()
-            .cte("waiting")
-        )
-        await self._connection.execute(update(webhook_events).where(c.id.in_(select(waiting.c.id))).values(values))
+    async def _change(self, change: Executable, events: Sequence[WebhookEvent], **values: object) -> None:
+        await self._connection.execute(change, {"ids": [event.id for event in events]} | values)
 
 
 def _array(event_ids: Iterable[str]) -> ColumnElement[Any]:  # Any: SQLAlchemy leaves arrays untyped
-    return bindparam(None, list(event_ids), type_=ARRAY(String))
+    return bindparam(None, list(event_ids), type_=ARRAY(Text))
 
 
 def _event_of(row: RowMapping) -> WebhookEvent:
