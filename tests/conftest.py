@@ -1,5 +1,6 @@
 """Fixtures that every test may ask for; the modules in tests/support say what each is."""
 
+import pytest
 from hypothesis import settings
 
 from tests.support.acts import acts
@@ -20,6 +21,12 @@ __all__ = [
     "reader",
     "units",
 ]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests that mostly wait, so that they do so while others work."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
 
 # No deadline: a test says what is right, never how fast a busy machine is. The same examples on every run, so that a red
 # test stays red until it is repaired.

@@ -114,15 +114,18 @@ class _Step:
 
 
 class World:
-    """Both sides. `expected` is what a reconciliation of the window must find."""
+    """Both sides. `expected` is what a reconciliation of the window must find.
 
-    def __init__(self, number: int, *, start: datetime) -> None:
+    `under_way`: some payments are, so that the command waits for them until it can say that nothing is wrong with them.
+    """
+
+    def __init__(self, number: int, *, start: datetime, under_way: bool) -> None:
         self.start = start
         self.end = start + WEEK
         self.expected: list[Expected] = []
         self._ids = SequentialIds()
         self._users = [user(self._ids.new()) for _ in range(20)]
-        self._payments = [self._payment(index, number, plot) for index, plot in enumerate(_plots(number))]
+        self._payments = [self._payment(index, number, plot) for index, plot in enumerate(_plots(number, under_way))]
         self._steps: list[_Step] = []
 
     def make_processors_side(self, state: Path) -> None:
@@ -419,19 +422,19 @@ def _as_told(pending: Transaction, payment: Payment) -> Transaction:
     return replace(pending, status=_STATUSES[charge.status], captured=charge.captured, fee=charge.fee)
 
 
-def _plots(number: int) -> list[str]:
+def _plots(number: int, under_way: bool) -> list[str]:
     """What happens to each of so many payments: the planted differences evenly among everything else."""
     planted = [plot for plot, (times, _) in PLANTED.items() for _ in range(times)]
     every = number // len(planted)
     return [
         planted[index // every]
         if index % every == every // 2 and index // every < len(planted)
-        else _usual(index, number)
+        else _usual(index, number, under_way)
         for index in range(number)
     ]
 
 
-def _usual(index: int, number: int) -> str:
+def _usual(index: int, number: int, under_way: bool) -> str:
     for each, remainder, plot in (
         (11, 3, "refunded"),
         (23, 7, "captured"),
@@ -440,7 +443,7 @@ def _usual(index: int, number: int) -> str:
         (37, 17, "refund failed"),
         (41, 19, "disputed"),
         (43, 23, "foreign"),
-        (101, 50, "under way"),
+        (101, 50, "under way" if under_way else "paid"),
     ):
         if index % each == remainder:
             return plot
