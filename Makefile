@@ -17,9 +17,6 @@ WORKERS ?= $(shell n=$(CORES); echo $$(( n < 4 ? 2 * n : 8 )))
 FIGURES := .faults
 CASES_MIN := 10000
 THINNER ?= 1
-# `make test` runs a part of them: all would take it half an hour on two cores.
-TEST_THINNER ?= 6
-TEST_CASES_MIN := 1000
 # The soak: how long programs are killed, how often each must have been, and how many seconds apart.
 MINUTES ?= 2
 KILLS ?= 2
@@ -43,8 +40,8 @@ dev: setup  ## run everything on this machine; ARGS="..." are passed on
 test: setup  ## run every check, then the tests; TESTS="..." chooses some
 	@$(MAKE) --no-print-directory -j 2 -O checks
 	@rm -rf $(FIGURES)
-	FLORIN_FAULTS_FIGURES=$(FIGURES) FLORIN_FAULTS_THINNER=$(TEST_THINNER) $(BIN)/pytest -n $(WORKERS) --dist loadgroup $(TESTS)
-	$(if $(TESTS),,$(BIN)/python -m tests.faults.figures $(FIGURES) --cases-min $(TEST_CASES_MIN))
+	FLORIN_FAULTS_FIGURES=$(FIGURES) $(BIN)/pytest -n $(WORKERS) --dist loadgroup $(TESTS)
+	$(if $(TESTS),,$(BIN)/python -m tests.faults.figures $(FIGURES) --cases-min $(CASES_MIN))
 
 .PHONY: faults
 faults: setup  ## crash it in every place and print the figures; CASE=... shows one case, THINNER=0 runs all there are

@@ -135,7 +135,8 @@ class AttemptRepository(Protocol):
     async def claim_due(self, limit: int, deaths_max: int) -> list[Attempt]:
         """Claim open attempts whose time has come and whose lease, if any, is over.
 
-        One whose last `deaths_max` claims all ended without a word is parked instead, and answered with as such.
+        One whose last `deaths_max` claims all ended without a word is parked instead, and answered with as such. The
+        oldest come first.
         """
         ...
 
@@ -233,7 +234,10 @@ class WebhookEventRepository(Protocol):
         ...
 
     async def claim_due(self, limit: int) -> list[WebhookEvent]:
-        """Claim at most `limit` events that wait to be handled, and the others that are due about the same objects."""
+        """Claim at most `limit` events that wait to be handled, and the others that are due about the same objects.
+
+        The oldest come first.
+        """
         ...
 
     async def known(self, event_ids: Collection[str]) -> Collection[str]:

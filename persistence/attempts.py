@@ -86,7 +86,9 @@ class SqlAttempts:
             "deaths_max": deaths_max,
             "parked_because": PARKED_BECAUSE.format(deaths=deaths_max),
         }
-        return [_attempt_of(row) for row in (await self._connection.execute(_CLAIM_DUE, wanted)).mappings()]
+        claimed = [_attempt_of(row) for row in (await self._connection.execute(_CLAIM_DUE, wanted)).mappings()]
+        # RETURNING knows no order; ids are in the order of time.
+        return sorted(claimed, key=lambda attempt: attempt.id)
 
     async def renew(self, attempt: Attempt) -> timedelta:
         row = await self._mine(attempt, _RENEW)

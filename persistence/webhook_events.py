@@ -139,7 +139,8 @@ class SqlWebhookEvents:
 
     async def claim_due(self, limit: int) -> list[WebhookEvent]:
         found = await self._connection.execute(_CLAIM_DUE, {"limit": limit})
-        return [_event_of(row) for row in found.mappings()]
+        # RETURNING knows no order.
+        return sorted(map(_event_of, found.mappings()), key=lambda event: (event.created_at, event.id))
 
     async def known(self, event_ids: Collection[str]) -> Collection[str]:
         c = webhook_events.c

@@ -36,6 +36,11 @@ class Observer:
             found: Sequence[Row] = await self._connection.fetch(query, *values)
             return found
 
+    async def wait_until_gone(self, backend: int) -> None:
+        """Wait until the server has noticed that a connection is gone, and undone what was open on it."""
+        while await self.fetch("SELECT 1 FROM pg_stat_activity WHERE pid = $1", backend):
+            pass
+
     async def execute_many(self, statement: str, values: Iterable[Sequence[object]]) -> None:
         async with self._free:
             await self._connection.executemany(statement, values)

@@ -121,12 +121,12 @@ _FAMILIES: dict[str, Callable[[Chunk, Runner, Assembly], Outcomes]] = {
 # For each family and order of events, every how many cases one is run on each change.
 _STRIDES: dict[str, dict[Hooks, int]] = {
     "crashes": {
-        Hooks.EARLY: 8,
+        Hooks.EARLY: 12,
         Hooks.AFTER: 1,
-        Hooks.DOUBLED: 8,
-        Hooks.REVERSED: 8,
-        Hooks.LATE: 8,
-        Hooks.LOST: 3,
+        Hooks.DOUBLED: 12,
+        Hooks.REVERSED: 12,
+        Hooks.LATE: 12,
+        Hooks.LOST: 4,
     },
     "faults": {
         Hooks.EARLY: 1,
@@ -136,9 +136,9 @@ _STRIDES: dict[str, dict[Hooks, int]] = {
         Hooks.LATE: 3,
         Hooks.LOST: 2,
     },
-    "faults-and-crashes": {Hooks.AFTER: 64, Hooks.LOST: 64},
-    "double-crashes": {Hooks.AFTER: 100, Hooks.LOST: 100},
-    "races": {Hooks.AFTER: 3, Hooks.LATE: 6},
+    "faults-and-crashes": {Hooks.AFTER: 81, Hooks.LOST: 81},
+    "double-crashes": {Hooks.AFTER: 121, Hooks.LOST: 121},
+    "races": {Hooks.AFTER: 3, Hooks.LATE: 9},
 }
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from contextvars import Context, ContextVar
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import asyncpg
 from sqlalchemy import Connection, event
@@ -22,6 +22,7 @@ from tests.faults.timeline import How, PointKind, Timeline
 from tests.support.units import WatchedUnits
 
 T = TypeVar("T")
+Gone: TypeAlias = Callable[[int], Awaitable[None]]
 
 _running: ContextVar["Process | None"] = ContextVar("_running", default=None)
 _by_itself: ContextVar[bool] = ContextVar("_by_itself", default=False)
@@ -38,8 +39,6 @@ class Process:
     def __init__(self, name: str, timeline: Timeline, stall: Callable[["Process"], Awaitable[None]]) -> None:
         self.name = name
         self.alive = True
-        self.backend: int | None = None
-        """The process id of the database server's side of the connection that was used last."""
         self._timeline = timeline
         self._stall = stall
 
@@ -107,57 +106,69 @@ def _check_alive() -> None:
         raise Killed
 
 
-def watch(engine: AsyncEngine) -> None:
-    """Make every statement and commit on this engine a point, where a process is running."""
-    watched = engine.sync_engine
+class _Breaking:
+    """Comes to points in the database, and breaks connections there."""
+
+    def __init__(self, gone: Gone) -> None:
+        self._gone = gone
+
+    def reach(self, process: Process, connection: Connection, kind: PointKind, what: str) -> How | None:
+        """Come to a point. Raises Killed."""
+        try:
+            how = process.reach(kind, what)
+        except Killed:
+            self._abort(connection)
+            connection.invalidate()
+            raise
+        if how is How.STALL:
+            await_only(process.stall())
+        if how is How.CUT:
+            self._abort(connection)
+        return how
+
+    def break_off(self, connection: Connection) -> None:
+        """Break the connection, and let the process hear of it as it would from the driver."""
+        self._abort(connection)
+        connection.invalidate()
+        raise asyncpg.ConnectionDoesNotExistError("the connection broke before the answer came")
+
+    def _abort(self, connection: Connection) -> None:
+        driver = _driver(connection)
+        backend = driver.get_server_pid()
+        driver.terminate()
+        await_only(self._gone(backend))
+
+
+def watch(engine: AsyncEngine, gone: Gone) -> None:
+    """Make every statement and commit on this engine a point, where a process is running.
+
+    `gone` waits until the server has noticed that a connection is gone. That takes as long as the server is busy, and a run
+    would not be the same each time if somebody who is dead held its locks now and then.
+    """
+    watched, breaking = engine.sync_engine, _Breaking(gone)
 
     @event.listens_for(watched, "before_cursor_execute")
     def before(connection: Connection, _cursor: Any, statement: str, _values: Any, context: Any, _many: bool) -> None:
         process = _running.get()
         if process is None:
             return
-        process.backend = _driver(connection).get_server_pid()
-        kind = _kind_of(statement)
-        how = _reach(process, connection, kind, _shortened(statement))
-        if how is How.CUT:
-            _driver(connection).terminate()
+        how = breaking.reach(process, connection, _kind_of(statement), _shortened(statement))
         setattr(context, _UNHEARD, how is How.UNHEARD)
 
     @event.listens_for(watched, "after_cursor_execute")
     def after(connection: Connection, _cursor: Any, _text: str, _values: Any, context: Any, _many: bool) -> None:
         if getattr(context, _UNHEARD, False):
-            _break_off(connection)
+            breaking.break_off(connection)
 
     @event.listens_for(watched, "commit")
     def commit(connection: Connection) -> None:
         process = _running.get()
         if process is None:
             return
-        how = _reach(process, connection, PointKind.COMMIT, "COMMIT")
-        if how is How.CUT:
-            _driver(connection).terminate()
-        elif how is How.UNHEARD:
+        if breaking.reach(process, connection, PointKind.COMMIT, "COMMIT") is How.UNHEARD:
             pooled: Any = connection.connection.dbapi_connection  # Any: the driver's own type is not public
             pooled.commit()
-            _break_off(connection)
-
-
-def _reach(process: Process, connection: Connection, kind: PointKind, what: str) -> How | None:
-    try:
-        how = process.reach(kind, what)
-    except Killed:
-        _driver(connection).terminate()
-        connection.invalidate()
-        raise
-    if how is How.STALL:
-        await_only(process.stall())
-    return how
-
-
-def _break_off(connection: Connection) -> None:
-    _driver(connection).terminate()
-    connection.invalidate()
-    raise asyncpg.ConnectionDoesNotExistError("the connection broke before the answer came")
+            breaking.break_off(connection)
 
 
 def _driver(connection: Connection) -> Any:  # Any: asyncpg has no types

@@ -95,13 +95,14 @@ class Runner:
 async def open_runner(database_url: str) -> AsyncIterator[Runner]:
     """A runner on a database, which it migrates."""
     engine = open_engine(patient_config(database_url))
-    watch(engine)
     connection = await asyncpg.connect(database_url)
+    observer = Observer(connection)
+    watch(engine, observer.wait_until_gone)
     try:
         await migrate(engine)
         # A process that stands still does so as a whole: no part of it renews leases meanwhile.
         with patch.object(leases, "HEARTBEAT", timedelta(days=1)):
-            yield Runner(engine, Observer(connection))
+            yield Runner(engine, observer)
     finally:
         await connection.close()
         await engine.dispose()

@@ -420,6 +420,7 @@ class World:
 
     async def _settle_down(self) -> None:
         for number in range(_ROUNDS_MAX):
+            await self._wait_for_rival()
             if not await self.books.is_unfinished():
                 return
             await self.recover()

@@ -57,6 +57,18 @@ async def test_workers_at_once_claim_each_attempt_once(
     assert {one.tries for one in claimed} == {2}
 
 
+async def test_what_is_claimed_together_is_in_the_order_of_time(
+    engine: AsyncEngine, units: SqlUnitsOfWork, payer: UserId, ids: SequentialIds
+) -> None:
+    added = await add_charges(units, ids, payer, 9)
+    # A row that is written anew stands last in its table.
+    for one in reversed(added):
+        await make_due(engine, one)
+    async with units.begin() as uow:
+        claimed = await uow.attempts.claim_due(10, DEATHS_MAX)
+    assert [one.id for one in claimed] == [one.id for one in added]
+
+
 async def test_a_claim_keeps_to_its_limit_whatever_plan_the_database_chooses(
     engine: AsyncEngine, units: SqlUnitsOfWork, payer: UserId, ids: SequentialIds
 ) -> None:

@@ -45,6 +45,18 @@ async def test_events_are_claimed_once_and_settled_for_good(
         assert not {"evt_00", "evt_01"} & {event.id for event in await uow.webhook_events.claim_due(100)}
 
 
+async def test_what_is_claimed_together_is_in_the_order_of_time(units: SqlUnitsOfWork, acts: Acts) -> None:
+    events = [
+        replace(acts.event(f"evt_{number}", EventSubject.CHARGE, None), created_at=START + timedelta(seconds=-number))
+        for number in range(9)
+    ]
+    async with units.begin() as uow:
+        for event in events:
+            await uow.webhook_events.store(event, START)
+        claimed = await uow.webhook_events.claim_due(100)
+    assert [event.id for event in claimed] == [event.id for event in reversed(events)]
+
+
 async def test_an_event_that_is_held_on_to_is_not_due(engine: AsyncEngine, units: SqlUnitsOfWork, acts: Acts) -> None:
     event = acts.event("evt_1", EventSubject.CHARGE, "ch_1")
     async with units.begin() as uow:
