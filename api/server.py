@@ -18,6 +18,7 @@ from api.graphql.execution import Executor
 from api.graphql.http import GraphQLEndpoint, MethodNotAllowed
 from api.graphql.readers import Readers
 from api.graphql.schema import schema
+from api.graphql.trusted import Admission
 from api.problem import problem_response
 from api.request import RequestLog, RequestObserver, record_of
 from api.rest.health import ReadinessCheck, Ready, alive
@@ -38,6 +39,7 @@ class Services:
     readers: Readers
     tokens: AccessTokens
     authenticate_key: AuthenticateKey
+    admission: Admission
     readiness: ReadinessCheck
     clock: Clock
     ids: IdSource
@@ -53,6 +55,7 @@ def create_application(services: Services, lifespan: Lifespan[Starlette] | None 
         authentication=Authentication(
             services.tokens, services.readers.identity, services.authenticate_key, services.clock
         ),
+        admission=services.admission,
         acts=services.acts,
         readers=services.readers,
         page=None if graphiql is None else graphiql_page(graphiql),

@@ -13,6 +13,7 @@ import typer
 from app.api_key_commands import api_keys_app
 from app.audit_commands import audit_app
 from app.commands import CommandFailed, all_settings, migration_settings, processor_settings
+from app.document_commands import documents_app
 from app.keys_commands import keys_app
 from app.ledger_commands import ledger_app
 from app.reconcile_commands import reconcile
@@ -39,6 +40,7 @@ app.add_typer(users_app, name="users")
 app.add_typer(api_keys_app, name="api-keys")
 app.add_typer(audit_app, name="audit")
 app.add_typer(keys_app, name="keys")
+app.add_typer(documents_app, name="documents")
 app.add_typer(ledger_app, name="ledger")
 app.command()(reconcile)
 app.add_typer(sandbox_app, name="sandbox")

@@ -143,6 +143,11 @@ class Settings(BaseSettings):
         pattern=r"^https?://",
         description="Where the payer's browser goes after a 3-D Secure challenge, when the request does not say.",
     )
+    trusted_documents_only: bool = Field(
+        default=False,
+        description="Whether customers and anonymous callers may run only documents that `florin documents sync` has registered. "
+        "See [trusted documents](access.md#trusted-documents).",
+    )
     graphiql_in_production: bool = Field(
         default=False, description="Whether production offers the page GraphiQL at GET /graphql too."
     )

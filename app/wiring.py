@@ -13,6 +13,7 @@ from api.access_tokens import AccessTokens
 from api.graphiql import GraphiqlConfig
 from api.graphql.context import Acts
 from api.graphql.readers import Readers
+from api.graphql.trusted import Admission
 from api.server import Services
 from app.alerts import LoggedAlerts
 from app.database_checks import durability_complaint
@@ -67,6 +68,7 @@ from persistence.open_work import SqlOpenWorkReader
 from persistence.own_records import SqlOwnRecords
 from persistence.reader import SqlReader
 from persistence.schema import current_revision, head_revision
+from persistence.trusted_documents import SqlTrustedDocuments
 from persistence.unit_of_work import SqlUnitsOfWork
 from persistence.wakeups import ListenForWakeups, RingByNotify
 from worker.alerts import AlertSweep
@@ -199,6 +201,7 @@ def services(parts: Parts, graphiql: GraphiqlConfig | None) -> Services:
             api_keys=SqlApiKeyReader(parts.engine),
         ),
         tokens=AccessTokens(settings.tokens(), parts.clock),
+        admission=Admission(SqlTrustedDocuments(parts.engine), only_trusted=settings.trusted_documents_only),
         authenticate_key=AuthenticateKey(parts.key_directory, live=settings.live),
         readiness=lambda: readiness(parts.engine, settings.environment),
         clock=parts.clock,

@@ -136,6 +136,7 @@ class Actor:
     user_id: UserId
     role: Role
     key: KeyInUse | None = None
+    within: frozenset[Capability] | None = None
 
     @property
     def kind(self) -> ActorKind:
@@ -143,9 +144,11 @@ class Actor:
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """What the role allows; of an API key, what is in its scopes too."""
+        """What the role allows; of an API key, what is in its scopes too; and nothing but `within`, where that is told."""
         own = ROLES[self.role].capabilities
-        return own if self.key is None else own & self.key.scopes & GRANTABLE
+        if self.key is not None:
+            own = own & self.key.scopes & GRANTABLE
+        return own if self.within is None else own & self.within
 
     def may(self, capability: Capability) -> bool:
         return capability in self.capabilities

@@ -67,6 +67,41 @@ person or by an API key, and never whose payment it is. Both are audited. While 
 approved. A refund that was made at the processor itself comes first: where both do not fit into what was captured, the one that
 waits is `REJECTED`.
 
+## Trusted documents
+
+A frontend asks the same few documents again and again. `florin documents sync FOLDER` registers them by the SHA-256 of their
+text, and with `TRUSTED_DOCUMENTS_ONLY` customers and anonymous callers can run nothing else: whatever an attacker thinks up is
+refused with `DOCUMENT_NOT_TRUSTED` before it is even parsed. Staff, in person or by an API key, run what they like.
+
+```
+MIGRATION_DATABASE_URL=postgresql://florin:...@db/florin florin documents sync frontend/documents
+```
+
+takes every `.graphql` and `.gql` file below the folder as one document, its text as it stands, and every `.json` file as a
+manifest: Apollo's (`generate-persisted-query-manifest`), or an object of hashes and texts, as Relay and GraphQL Code Generator
+write it. All must fit the schema, or nothing is registered. What was registered stays, because older frontends are still
+about; `--prune` removes what is not in the folder, which a running server notices within a minute. It works as the role that
+owns the tables: the application can read the register and not add to it.
+
+A request names a document in either of the two usual ways, and may leave `query` out:
+
+```
+{{"extensions": {{"persistedQuery": {{"version": 1, "sha256Hash": "..."}}}}, "variables": {{}}}}
+{{"documentId": "sha256:...", "variables": {{}}}}
+```
+
+A hash that is not registered is answered with `PERSISTED_QUERY_NOT_FOUND`. Sending the text along does not register it, as
+it would with automatic persisted queries: that would let everybody register what they like.
+
+A document may be given capabilities of its own, by a line of its text:
+
+```
+# florin capabilities: payments:read payments:refund
+```
+
+Whoever runs it has no others meanwhile, and never more than their own. One that needs a capability which it does not name is
+not registered, so that a review of that line is a review of what the document can do.
+
 ## Fields
 
 A field of `Query` or `Mutation` is refused to whoever lacks what stands beside it here. The rule stands beside the field in the

@@ -11,15 +11,20 @@ from api.graphql.context import Context
 from api.graphql.documents import Documents, InvalidDocument, is_mutation
 from api.graphql.problems import format_error
 from domain.errors import BadInput
+from domain.trusted_documents import DocumentDigest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperationRequest:
-    """The parts of a request (GraphQL over HTTP, section 5)."""
+    """The parts of a request (GraphQL over HTTP, section 5).
+
+    `query` is empty where the request names its document by `digest` alone.
+    """
 
     query: str
     operation_name: str | None
     variables: dict[str, Any] | None  # Any: whatever JSON the client sends
+    digest: DocumentDigest | None = None
 
 
 @dataclass(frozen=True, slots=True)

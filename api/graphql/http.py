@@ -12,6 +12,7 @@ from api.authentication import Authentication
 from api.graphql.context import Acts, Context
 from api.graphql.execution import Executor, MutationByGet, OperationRequest
 from api.graphql.readers import Readers
+from api.graphql.trusted import Admission, digest_in
 from api.negotiation import preferred
 from api.problem import status_of
 from api.request import read_body, record_of
@@ -22,6 +23,8 @@ BODY_BYTES_MAX = 1024 * 1024
 JSON = "application/json"
 GRAPHQL_RESPONSE = "application/graphql-response+json"
 HTML = "text/html"
+
+_NAMING_A_DOCUMENT = frozenset({"query", "documentId", "extensions"})
 
 _SECURITY_HEADERS = {
     "Cache-Control": "no-store",
@@ -54,6 +57,7 @@ class GraphQLEndpoint:
 
     executor: Executor
     authentication: Authentication
+    admission: Admission
     acts: Acts
     readers: Readers
     page: Callable[[Request], Awaitable[Response]] | None
@@ -61,7 +65,7 @@ class GraphQLEndpoint:
     async def __call__(self, request: Request) -> Response:
         accept = request.headers.get("accept")
         # Without a query there is nothing to answer but the page, which every browser and `*/*` accept.
-        wants_page = request.method == "GET" and "query" not in request.query_params
+        wants_page = request.method == "GET" and request.query_params.keys().isdisjoint(_NAMING_A_DOCUMENT)
         if wants_page and self.page is not None and preferred(accept, (HTML, JSON, GRAPHQL_RESPONSE)) == HTML:
             return await self.page(request)
         media_type = preferred(accept, (JSON, GRAPHQL_RESPONSE))
@@ -87,6 +91,7 @@ class GraphQLEndpoint:
         caller = await self.authentication.caller(request.headers)
         actor = None if caller is None else caller.actor
         record.actor = None if actor is None else actor.user_id
+        operation, actor = await self.admission.admit(operation, actor)
         context = Context(
             request_id=record.id,
             acts=self.acts,
@@ -160,6 +165,9 @@ def _from_url(request: Request) -> OperationRequest:
 def _operation(content: Mapping[str, Any]) -> OperationRequest:  # Any: whatever JSON the client sends
     query, name = content.get("query"), content.get("operationName")
     variables, extensions = content.get("variables"), content.get("extensions")
+    digest = digest_in(content)
+    if query is None and digest is not None:
+        query = ""
     if not isinstance(query, str):
         raise BadInput("query is missing: it holds the GraphQL document as a string.")
     if name is not None and not isinstance(name, str):
@@ -168,4 +176,4 @@ def _operation(content: Mapping[str, Any]) -> OperationRequest:  # Any: whatever
         raise BadInput("variables is a JSON object.")
     if extensions is not None and not isinstance(extensions, dict):
         raise BadInput("extensions is a JSON object.")
-    return OperationRequest(query=query, operation_name=name or None, variables=variables)
+    return OperationRequest(query=query, operation_name=name or None, variables=variables, digest=digest)

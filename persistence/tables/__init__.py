@@ -2,6 +2,7 @@
 
 from persistence.tables.audit import audit_entries, audit_heads, audit_links
 from persistence.tables.base import metadata
+from persistence.tables.documents import trusted_documents
 from persistence.tables.identity import api_keys, sessions, users
 from persistence.tables.ledger import journal_entries, ledger_accounts, ledger_entries
 from persistence.tables.messaging import webhook_events
@@ -29,6 +30,7 @@ __all__ = [
     "sweeps",
     "transaction_edges",
     "transactions",
+    "trusted_documents",
     "users",
     "webhook_events",
 ]
