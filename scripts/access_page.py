@@ -45,7 +45,7 @@ florin api-keys revoke key_0190...
 A key is shown once. What is stored is its SHA-256, its first characters, by which people tell keys apart, and when it was last
 used, to the minute. A key has 256 random bits, so that there is nothing to guess, and no slow hash is needed. It is looked up
 together with its owner in one statement at each request: one that is revoked or expired is refused from the next request on,
-by every process.
+by every process ([why so](decisions/0014-api-keys-are-looked-up-each-time.md)).
 
 Its form is `florin_live_` or `florin_test_`, 43 characters of `0-9A-Za-z`, and 6 more that are the CRC-32 of all before, as a
 number in base 62 with the digits in that order. Programs that look for leaked secrets can tell one by the expression
@@ -65,7 +65,7 @@ The money of a refund that waits is set aside, and nothing is sent to the proces
 decides (`approveRefund`, `rejectRefund`; `refunds(filter: {{needsApproval: true}})` lists what waits): never who asked for it, in
 person or by an API key, and never whose payment it is. Both are audited. While a payment is disputed its refund cannot be
 approved. A refund that was made at the processor itself comes first: where both do not fit into what was captured, the one that
-waits is `REJECTED`.
+waits is `REJECTED` ([why so](decisions/0015-refunds-that-wait-claim-their-money.md)).
 
 ## Trusted documents
 
