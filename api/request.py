@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from uuid import UUID
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -19,6 +19,7 @@ from domain.ports import IdSource
 log = structlog.get_logger(__name__)
 
 REQUEST_ID_HEADER = "X-Request-ID"
+_REQUEST_ID_HEADER = REQUEST_ID_HEADER.lower().encode()
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._\-]{1,64}", re.ASCII)
 
 
@@ -42,10 +43,23 @@ RequestObserver: TypeAlias = Callable[[str, int | None, float], None]
 """Is told of each request: its kind (query, mutation, webhook, other), its HTTP status if it got one, and its seconds."""
 
 
-class RequestLog:
-    """Gives every request an id and one log line, and answers for an endpoint that fails without an answer of its own."""
+# Every answer carries these, unless its endpoint has said something of its own, as the page GraphiQL does.
+_SECURITY_HEADERS = (
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+)
+# Two years, as https://hstspreload.org asks for. Browsers believe it only where they came by TLS (RFC 6797, section 8.1).
+_HSTS = (b"strict-transport-security", b"max-age=63072000; includeSubDomains")
 
-    def __init__(self, app: ASGIApp, ids: IdSource, observe: RequestObserver) -> None:
+
+class RequestLog:
+    """Gives every request an id, one log line and its security headers, and answers for an endpoint that fails unanswered."""
+
+    def __init__(self, app: ASGIApp, ids: IdSource, observe: RequestObserver, *, hsts: bool) -> None:
+        self._security_headers = (*_SECURITY_HEADERS, _HSTS) if hsts else _SECURITY_HEADERS
         self._app = app
         self._ids = ids
         self._observe = observe
@@ -63,7 +77,10 @@ class RequestLog:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)[REQUEST_ID_HEADER] = record.id
+                headers = [*message["headers"], (_REQUEST_ID_HEADER, record.id.encode())]
+                names = {name for name, _ in headers}
+                headers += [header for header in self._security_headers if header[0] not in names]
+                message["headers"] = headers
             await send(message)
 
         structlog.contextvars.clear_contextvars()

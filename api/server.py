@@ -12,9 +12,10 @@ from starlette.types import Lifespan
 
 from api.access_tokens import AccessTokens
 from api.authentication import Authentication
+from api.cross_site import CrossSite
 from api.graphiql import GraphiqlConfig, graphiql_page, graphiql_routes
 from api.graphql.context import Acts
-from api.graphql.execution import Executor
+from api.graphql.execution import ExecutionConfig, Executor, Unfinished
 from api.graphql.http import GraphQLEndpoint, MethodNotAllowed
 from api.graphql.readers import Readers
 from api.graphql.schema import schema
@@ -24,10 +25,27 @@ from api.request import RequestLog, RequestObserver, record_of
 from api.rest.health import ReadinessCheck, Ready, alive
 from api.rest.jwks import Jwks
 from api.rest.stripe_webhook import StripeWebhook
+from api.throttle import Addresses, Throttle
+from domain.access import Capability
 from domain.errors import ObjectNotFound
 from domain.identity.authenticate_key import AuthenticateKey
 from domain.messaging.receive_webhook import ReceiveWebhook
 from domain.ports import Clock, IdSource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WireConfig:
+    """What the wire takes.
+
+    `origins` are the sites whose pages may call the API; `hsts` is whether browsers are told to come by TLS alone.
+    """
+
+    execution: ExecutionConfig
+    body_bytes_max: int
+    trusted_proxies: tuple[str, ...]
+    origins: tuple[str, ...]
+    get_needs_preflight: bool
+    hsts: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,19 +63,33 @@ class Services:
     ids: IdSource
     observe_request: RequestObserver
     graphiql: GraphiqlConfig | None
+    throttle: Throttle
+    unfinished: Unfinished
+    wire: WireConfig
 
 
 def create_application(services: Services, lifespan: Lifespan[Starlette] | None = None) -> Starlette:
     """The application over these services."""
-    graphiql = services.graphiql
+    graphiql, wire = services.graphiql, services.wire
+    executor = Executor(
+        schema,
+        services.throttle,
+        wire.execution,
+        may_see_schema=lambda actor: actor.may(Capability.SCHEMA_READ),
+        unfinished=services.unfinished,
+    )
     endpoint = GraphQLEndpoint(
-        executor=Executor(schema),
+        executor=executor,
         authentication=Authentication(
             services.tokens, services.readers.identity, services.authenticate_key, services.clock
         ),
         admission=services.admission,
         acts=services.acts,
         readers=services.readers,
+        throttle=services.throttle,
+        addresses=Addresses(wire.trusted_proxies),
+        cross_site=CrossSite(wire.origins, get_needs_preflight=wire.get_needs_preflight),
+        body_bytes_max=wire.body_bytes_max,
         page=None if graphiql is None else graphiql_page(graphiql),
     )
     graphql = Route("/graphql", endpoint.__call__)
@@ -72,7 +104,7 @@ def create_application(services: Services, lifespan: Lifespan[Starlette] | None 
             Route("/readyz", Ready(services.readiness).__call__),
             *([] if graphiql is None else graphiql_routes(graphiql)),
         ],
-        middleware=[Middleware(RequestLog, ids=services.ids, observe=services.observe_request)],
+        middleware=[Middleware(RequestLog, ids=services.ids, observe=services.observe_request, hsts=wire.hsts)],
         exception_handlers={HTTPException: _http_error},
         lifespan=lifespan,
     )

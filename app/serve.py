@@ -10,6 +10,7 @@ import uvicorn
 import uvloop
 
 from api.server import create_application
+from app.connections import ConnectionLimits, bounded_protocol
 from app.database_checks import check_when_reachable, checked
 from app.settings import Settings
 from app.wiring import open_metrics, open_parts, open_worker, services
@@ -31,9 +32,17 @@ async def serve_api(settings: Settings) -> None:
     Raises UnsafeDatabase, before it listens where the database can be asked by then. One that is away does not keep the
     API from starting: it has to say so at GET /readyz.
     """
-    async with open_parts(settings) as parts, open_metrics(parts):
+    async with open_parts(settings, settings.database_of_api()) as parts, open_metrics(parts):
+        wired = services(parts, settings.graphiql())
         config = uvicorn.Config(
-            create_application(services(parts, settings.graphiql())),
+            create_application(wired),
+            http=bounded_protocol(
+                ConnectionLimits(
+                    connections_max=settings.connections_max,
+                    headers_seconds=settings.headers_timeout_seconds,
+                    body_seconds=settings.body_timeout_seconds,
+                )
+            ),
             host=settings.host,
             port=settings.port,
             log_config=None,
@@ -43,7 +52,7 @@ async def serve_api(settings: Settings) -> None:
             lifespan="off",
             ws="none",
             timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
-            # Behind a proxy its address is nobody's business here: nothing that Florin decides depends on the peer's.
+            # Uvicorn would take the client's address from the left of X-Forwarded-For: `api.throttle` takes it from the right.
             proxy_headers=False,
         )
         server = uvicorn.Server(config)
@@ -58,6 +67,7 @@ async def serve_api(settings: Settings) -> None:
         async with checked(parts.engine, settings.environment, stop):
             log.info("api.started", host=settings.host, port=settings.port)
             await server.serve()
+            await wired.unfinished.finish(_SHUTDOWN_SECONDS)
             log.info("api.stopped")
 
 

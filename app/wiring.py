@@ -12,11 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from api.access_tokens import AccessTokens
 from api.graphiql import GraphiqlConfig
 from api.graphql.context import Acts
+from api.graphql.execution import Unfinished
 from api.graphql.readers import Readers
 from api.graphql.trusted import Admission
 from api.server import Services
 from app.alerts import LoggedAlerts
 from app.database_checks import durability_complaint
+from app.limiting import Limiting, limiting
 from app.metrics import Metrics
 from app.metrics_server import serving_metrics
 from app.settings import Environment, Settings
@@ -59,7 +61,7 @@ from persistence.api_keys import SqlApiKeyReader, SqlKeyDirectory
 from persistence.attempt_reader import SqlAttemptReader
 from persistence.discrepancies import SqlDiscrepancyReader
 from persistence.dispute_reader import SqlDisputeReader
-from persistence.engine import open_engine
+from persistence.engine import DatabaseConfig, open_engine
 from persistence.follow_up_reader import SqlFollowUpReader
 from persistence.identity_reader import SqlIdentityReader
 from persistence.inbox import SqlInboxReader
@@ -97,13 +99,14 @@ class Parts:
     webhooks: ApplyWebhooks
     bell: RingByNotify
     key_directory: SqlKeyDirectory
+    limiting: Limiting
     metrics: Metrics
 
 
 @asynccontextmanager
-async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
-    """The parts, with their connections closed in the end."""
-    engine = open_engine(settings.database())
+async def open_parts(settings: Settings, database: DatabaseConfig | None = None) -> AsyncIterator[Parts]:
+    """The parts, with their connections closed in the end. `database` is how the settings reach it, unless it is given."""
+    engine = open_engine(database or settings.database())
     metrics = Metrics()
     gateway = StripeGateway(settings.stripe(), observe=metrics.processor_called)
     parts = assemble(settings, engine, gateway, SystemClock(), TimeOrderedIds(), metrics=metrics)
@@ -112,6 +115,7 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
     finally:
         await parts.bell.close()
         await parts.key_directory.close()
+        await parts.limiting.close()
         await gateway.close()
         await engine.dispose()
 
@@ -143,6 +147,7 @@ def assemble(
         refresh=refresh,
         bell=RingByNotify(engine),
         key_directory=SqlKeyDirectory(engine),
+        limiting=limiting(settings),
         metrics=metrics or Metrics(),
         webhooks=ApplyWebhooks(units=units, refresh=refresh, own=gateway, clock=clock, live=settings.live),
     )
@@ -208,6 +213,9 @@ def services(parts: Parts, graphiql: GraphiqlConfig | None) -> Services:
         ids=parts.ids,
         observe_request=parts.metrics.request_answered,
         graphiql=graphiql,
+        throttle=parts.limiting.throttle,
+        unfinished=Unfinished(),
+        wire=settings.wire(),
     )
 
 

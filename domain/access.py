@@ -30,6 +30,7 @@ class Capability(StrEnum):
     RECONCILIATION_READ = "reconciliation:read"
     RECONCILIATION_RESOLVE = "reconciliation:resolve"
     REFUNDS_APPROVE = "refunds:approve"
+    SCHEMA_READ = "schema:read"
     USERS_MANAGE = "users:manage"
     USERS_READ = "users:read"
     WEBHOOKS_READ = "webhooks:read"
@@ -48,6 +49,7 @@ MEANINGS: Mapping[Capability, str] = {
     Capability.RECONCILIATION_READ: "See where the processor and Florin do not agree.",
     Capability.RECONCILIATION_RESOLVE: "Say that such a discrepancy is settled.",
     Capability.REFUNDS_APPROVE: "Approve or reject somebody else's refund that waits for it.",
+    Capability.SCHEMA_READ: "Ask the API for its schema, where not everybody may.",
     Capability.USERS_MANAGE: "Change roles; disable users and enable them again.",
     Capability.USERS_READ: "See other people. Everybody sees themselves.",
     Capability.WEBHOOKS_READ: "See the inbox of webhook events.",

@@ -1,21 +1,51 @@
-"""Documents: parsed and validated once, then kept, because clients send the same few again and again."""
+"""Documents: guarded, parsed and validated once, then kept, because clients send the same few again and again."""
 
 import re
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from graphql import DocumentNode, GraphQLError, GraphQLSchema, OperationDefinitionNode, OperationType, parse
+from graphql import (
+    DocumentNode,
+    FragmentDefinitionNode,
+    GraphQLError,
+    GraphQLInputObjectType,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    OperationType,
+    get_named_type,
+    parse,
+    validate,
+)
 from graphql.validation import specified_rules
-from strawberry.schema.schema import validate_document
+from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
+from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
+from api.graphql.cost import CostPlanner, Plan
+from api.graphql.guards import CHARACTERS_MAX, COMMENTS_MAX, LINES_MAX, TOKENS_MAX, DocumentLimits, Measure, Size
 from domain.errors import BadInput
 
-TOKENS_MAX = 2000
-SOURCE_LENGTH_MAX = 100_000
 CACHED_DOCUMENTS_MAX = 512
+# Each takes another look at the document; some of them at the whole of it.
+ERRORS_MAX = 5
 
 # No type of this API takes a number of so many digits, and Python needs quadratic time to read one (CVE-2020-10735).
 _HUGE_NUMBER = re.compile(r"[0-9]{1000}")
+_RULES = (*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """An operation that may be run: what it costs, and how many mutations with an idempotency key it holds."""
+
+    node: OperationDefinitionNode
+    name: str | None
+    plan: Plan
+    mutations: int
+    introspects: bool
+
+    @property
+    def is_query(self) -> bool:
+        return self.node.operation is OperationType.QUERY
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +53,9 @@ class Document:
     """A valid document with its operations by name."""
 
     ast: DocumentNode
-    operations: dict[str | None, OperationDefinitionNode]
+    operations: dict[str | None, Operation]
 
-    def operation(self, name: str | None) -> OperationDefinitionNode:
+    def operation(self, name: str | None) -> Operation:
         """The operation to run. Raises BadInput where the name finds none, or is missing where there are several."""
         if name is None and len(self.operations) > 1:
             raise BadInput("The document has several operations: say in operationName which one to run.")
@@ -36,26 +66,32 @@ class Document:
 
 
 class InvalidDocument(Exception):
-    """A document that does not parse or does not fit the schema."""
+    """A document that does not parse, or does not fit the schema: then its errors name what is in the schema."""
 
-    def __init__(self, errors: list[GraphQLError]) -> None:
+    def __init__(self, errors: list[GraphQLError], *, names_schema: bool) -> None:
         super().__init__(errors)
         self.errors = errors
+        self.names_schema = names_schema
 
 
 class Documents:
-    """Parses and validates documents, and keeps the latest valid ones. Its size is bounded, so that nobody can fill it."""
+    """Reads documents, and keeps the latest valid ones. Its size is bounded, so that nobody can fill it."""
 
-    def __init__(self, schema: GraphQLSchema) -> None:
+    def __init__(self, schema: GraphQLSchema, limits: DocumentLimits) -> None:
         self._schema = schema
+        self._limits = limits
         self._cache: OrderedDict[str, Document] = OrderedDict()
+        self._with_key = frozenset(_mutations_with_key(schema))
 
-    def get(self, source: str) -> Document:
-        """The valid document with this text. Raises InvalidDocument, or BadInput for one that is too large to look at."""
+    def known(self, source: str) -> Document | None:
+        """The document with this text, if it was read before: then it costs nothing."""
         document = self._cache.get(source)
         if document is not None:
             self._cache.move_to_end(source)
-            return document
+        return document
+
+    def read(self, source: str) -> Document:
+        """The valid document with this text. Raises InvalidDocument; BadInput for one that goes over a limit."""
         document = self._read(source)
         self._cache[source] = document
         if len(self._cache) > CACHED_DOCUMENTS_MAX:
@@ -63,22 +99,61 @@ class Documents:
         return document
 
     def _read(self, source: str) -> Document:
-        if len(source) > SOURCE_LENGTH_MAX:
-            raise BadInput(f"The document has {len(source)} characters; {SOURCE_LENGTH_MAX} is the most.")
+        if len(source) > CHARACTERS_MAX:
+            raise BadInput(f"The document has {len(source)} characters; {CHARACTERS_MAX} is the most.")
+        # Every error says in which line it is, and counts the lines for it.
+        if source.count("\n") + source.count("\r") > LINES_MAX:
+            raise BadInput(f"The document has more than {LINES_MAX} lines, which is the most.")
         if _HUGE_NUMBER.search(source):
-            raise BadInput("The document holds a number that is too large.")
+            raise BadInput("The document holds a number of more than 999 digits.")
         try:
-            ast = parse(source, max_lexical_tokens=TOKENS_MAX)
-            errors = validate_document(self._schema, ast, tuple(specified_rules))
+            ast = parse(source, max_lexical_tokens=TOKENS_MAX, max_comments=COMMENTS_MAX)
         except GraphQLError as error:
-            raise InvalidDocument([error]) from error
+            raise InvalidDocument([error], names_schema=False) from error
+        except RecursionError as error:
+            raise BadInput("The document is nested too deeply.") from error
+        measure = Measure(ast, self._limits)
+        try:
+            sizes = measure.check()
+            errors = validate(self._schema, ast, _RULES, max_errors=ERRORS_MAX)
         except RecursionError as error:
             raise BadInput("The document is nested too deeply.") from error
         if errors:
-            raise InvalidDocument(errors)
-        operations = [node for node in ast.definitions if isinstance(node, OperationDefinitionNode)]
-        return Document(ast, {node.name.value if node.name else None: node for node in operations})
+            raise InvalidDocument(errors, names_schema=True)
+        return Document(ast, self._operations(ast, measure, sizes))
+
+    def _operations(
+        self, ast: DocumentNode, measure: Measure, sizes: dict[str | None, Size]
+    ) -> dict[str | None, Operation]:
+        fragments = {node.name.value: node for node in ast.definitions if isinstance(node, FragmentDefinitionNode)}
+        planner = CostPlanner(self._schema, fragments)
+        operations: dict[str | None, Operation] = {}
+        for node in ast.definitions:
+            if not isinstance(node, OperationDefinitionNode):
+                continue
+            name = node.name.value if node.name else None
+            mutations = 0
+            if node.operation is OperationType.MUTATION:
+                mutations = sum(field.name.value in self._with_key for field in measure.root_fields(node))
+                if mutations > self._limits.mutations:
+                    raise BadInput(
+                        f"The operation has {mutations} mutations with an idempotency key; {self._limits.mutations} is the "
+                        "most in one request, because each is an act of its own that may have to be repeated."
+                    )
+            operations[name] = Operation(node, name, planner.plan(node), mutations, sizes[name].introspects)
+        return operations
 
 
-def is_mutation(operation: OperationDefinitionNode) -> bool:
-    return operation.operation is not OperationType.QUERY
+def _mutations_with_key(schema: GraphQLSchema) -> list[str]:
+    """The mutations that act on money, or on what is said about it: those that are repeated with a key."""
+    if schema.mutation_type is None:
+        return []
+    return [
+        name
+        for name, field in schema.mutation_type.fields.items()
+        if any(
+            isinstance(kind := get_named_type(argument.type), GraphQLInputObjectType)
+            and "idempotencyKey" in kind.fields
+            for argument in field.args.values()
+        )
+    ]

@@ -1,30 +1,47 @@
 """Runs one operation: from a request's parts to a response's parts, without a word about HTTP."""
 
+import asyncio
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import strawberry
-from graphql import ExecutionResult, GraphQLError, OperationDefinitionNode, execute
+import structlog
+from graphql import ExecutionResult, GraphQLError, execute
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from api.graphql.context import Context
-from api.graphql.documents import Documents, InvalidDocument, is_mutation
+from api.graphql.documents import Document, Documents, InvalidDocument, Operation
+from api.graphql.guards import DocumentLimits
 from api.graphql.problems import format_error
-from domain.errors import BadInput
+from api.throttle import Throttle
+from domain.access import Actor
+from domain.errors import BadInput, FlorinError, Forbidden, RequestError
 from domain.trusted_documents import DocumentDigest
+
+log = structlog.get_logger(__name__)
+
+VARIABLES_DEPTH_MAX = 16
+# A unit of cost is about 20 µs of work.
+_UNITS_PER_SECOND = 50_000
+# What is said to those who may not see the schema: which part of it does not fit would tell what else is in it.
+_WRONG_DOCUMENT = "The document does not fit the schema."
+_WRONG_VARIABLE = "A variable does not have the type that the operation gives it."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperationRequest:
     """The parts of a request (GraphQL over HTTP, section 5).
 
-    `query` is empty where the request names its document by `digest` alone.
+    `query` is empty where the request names its document by `digest` alone. `tells_cost` asks for `extensions.cost`.
     """
 
     query: str
     operation_name: str | None
     variables: dict[str, Any] | None  # Any: whatever JSON the client sends
     digest: DocumentDigest | None = None
+    tells_cost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,52 +56,190 @@ class MutationByGet(BadInput):
     """A GET request may only read; send a mutation by POST."""
 
 
+class DeadlineExceeded(RequestError):
+    """The answer took too long. What was to be done may be done still: ask again with the same idempotency key."""
+
+    code = "DEADLINE_EXCEEDED"
+    retryable = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionConfig:
+    """`deadline_seconds` is how long an answer may take; `introspection` is whether everybody may see the schema."""
+
+    documents: DocumentLimits
+    deadline_seconds: float
+    introspection: bool
+
+
+class Unfinished:
+    """Mutations that go on although their clients were told that it takes too long."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[ExecutionResult]] = set()
+
+    def keep(self, task: asyncio.Task[ExecutionResult]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def finish(self, seconds_max: float) -> None:
+        """Wait until they have come to their end. What has not by then is taken up by recovery, as after a crash."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds_max)
+
+
+class _NotRun(Exception):
+    """Nothing ran, because the operation or its variables are not right, or it costs too much."""
+
+    def __init__(self, errors: "list[GraphQLError] | Sequence[FlorinError]") -> None:
+        super().__init__(errors)
+        self.errors = errors
+
+
 class Executor:
     """Executes operations on a schema."""
 
-    def __init__(self, schema: strawberry.Schema) -> None:
+    def __init__(
+        self,
+        schema: strawberry.Schema,
+        throttle: Throttle,
+        config: ExecutionConfig,
+        *,
+        may_see_schema: Callable[[Actor], bool],
+        unfinished: Unfinished,
+    ) -> None:
         self._schema = schema._schema  # noqa: SLF001  Strawberry has no public name for the graphql-core schema inside
-        self._documents = Documents(self._schema)
+        self._documents = Documents(self._schema, config.documents)
+        self._throttle = throttle
+        self._config = config
+        self._may_see_schema = may_see_schema
+        self._unfinished = unfinished
 
-    async def run(self, request: OperationRequest, context: Context, *, read_only: bool) -> OperationResponse:
+    async def run(
+        self, request: OperationRequest, context: Context, address: str, *, read_only: bool
+    ) -> OperationResponse:
         """Execute an operation.
 
-        Raises MutationByGet where only reading is allowed and the operation does more, BadInput for a document that is too
-        large to look at.
+        Raises MutationByGet where only reading is allowed and the operation does more, BadInput for a document or variables
+        that go over a limit, RateLimited or Throttled for somebody who has asked too much, DeadlineExceeded.
         """
         try:
-            document = self._documents.get(request.query)
+            return await self._run(request, context, address, read_only=read_only)
+        except _NotRun as refused:
+            shown = (
+                error if isinstance(error, GraphQLError) else GraphQLError(error.message, original_error=error)
+                for error in refused.errors
+            )
+            errors = [format_error(error, context.request_id, sees_schema=True) for error in shown]
+            return OperationResponse({"errors": errors}, executed=False)
+
+    async def _run(
+        self, request: OperationRequest, context: Context, address: str, *, read_only: bool
+    ) -> OperationResponse:
+        actor = context.actor
+        budget = address if actor is None else str(actor.user_id)
+        sees_schema = self._config.introspection or (actor is not None and self._may_see_schema(actor))
+        document, operation = await self._chosen(request, budget, sees_schema=sees_schema)
+        context.operation_name = operation.name
+        context.operation_kind = operation.node.operation.value
+        if read_only and not operation.is_query:
+            raise MutationByGet
+        variables = request.variables or {}
+        _check_depth(variables)
+        if operation.mutations and actor is not None:
+            await self._throttle.money(actor, operation.mutations)
+        cost = operation.plan.cost(variables)
+        if cost > self._throttle.operation_cost_max:
+            raise _NotRun([self._throttle.too_costly(cost)])
+        left = await self._throttle.spend(budget, cost)
+        result = await self._execute(document, operation, request, context)
+        if result.data is None and result.errors and all(error.path is None for error in result.errors):
+            await self._throttle.spent(budget, -cost)
+            raise _NotRun(result.errors if sees_schema else [BadInput(_WRONG_VARIABLE)])
+        actual = min(operation.plan.actual(result.data), cost)
+        if actual < cost:
+            left = await self._throttle.spent(budget, actual - cost)
+        body: dict[str, object] = {"data": result.data}
+        if result.errors:
+            body["errors"] = [format_error(error, context.request_id, sees_schema) for error in result.errors]
+        if request.tells_cost:
+            body["extensions"] = {"cost": self._told(cost, actual, left)}
+        return OperationResponse(body, executed=True)
+
+    async def _chosen(self, request: OperationRequest, budget: str, *, sees_schema: bool) -> tuple[Document, Operation]:
+        """The operation that is asked for. Raises _NotRun."""
+        try:
+            document = self._documents.known(request.query) or await self._read(request.query, budget)
         except InvalidDocument as invalid:
-            return _refused(invalid.errors, context)
+            shown = sees_schema or not invalid.names_schema
+            raise _NotRun(invalid.errors if shown else [BadInput(_WRONG_DOCUMENT)]) from invalid
         try:
             operation = document.operation(request.operation_name)
         except BadInput as error:
-            return _refused([GraphQLError(error.message, original_error=error)], context)
-        context.operation_name = _name(operation)
-        context.operation_kind = operation.operation.value
-        if read_only and is_mutation(operation):
-            raise MutationByGet
+            raise _NotRun([error]) from error
+        if operation.introspects and not sees_schema:
+            raise _NotRun([Forbidden("The schema is not shown here.")])
+        return document, operation
+
+    async def _read(self, source: str, budget: str) -> Document:
+        """Read a document that nobody sent before. Whatever becomes of it, the work is on the budget of whoever sent it."""
+        await self._throttle.require_some(budget)
+        begun = time.thread_time()
+        try:
+            return self._documents.read(source)
+        finally:
+            await self._throttle.spent(budget, int((time.thread_time() - begun) * _UNITS_PER_SECOND))
+
+    async def _execute(
+        self, document: Document, operation: Operation, request: OperationRequest, context: Context
+    ) -> ExecutionResult:
         result = execute(
             self._schema,
             document.ast,
             context_value=context,
             variable_values=request.variables,
-            operation_name=context.operation_name,
+            operation_name=operation.name,
             executor_class=StrawberryGraphQLCoreExecutionContext,
         )
-        if not isinstance(result, ExecutionResult):
-            result = await result
-        if result.data is None and result.errors and all(error.path is None for error in result.errors):
-            return _refused(result.errors, context)
-        body: dict[str, object] = {"data": result.data}
-        if result.errors:
-            body["errors"] = [format_error(error, context.request_id) for error in result.errors]
-        return OperationResponse(body, executed=True)
+        if isinstance(result, ExecutionResult):
+            return result
+        if operation.is_query:
+            try:
+                async with asyncio.timeout(self._config.deadline_seconds):
+                    return await result
+            except TimeoutError as error:
+                raise DeadlineExceeded("The answer took too long. Ask for less, or try again later.") from error
+        # A mutation is never torn apart: it goes on to its end, and whoever asks again with the same key is told that.
+        task = asyncio.ensure_future(result)
+        done, _ = await asyncio.wait((task,), timeout=self._config.deadline_seconds)
+        if done:
+            return task.result()
+        log.warning("graphql.deadline_exceeded", operation=operation.name)
+        self._unfinished.keep(task)
+        raise DeadlineExceeded
+
+    def _told(self, cost: int, actual: int, left: float) -> dict[str, object]:
+        buckets = self._throttle.buckets
+        return {
+            "requested": cost,
+            "actual": actual,
+            "maximum": self._throttle.operation_cost_max,
+            "available": int(left),
+            "capacity": buckets.capacity,
+            "restoredPerSecond": buckets.leaks_per_second,
+        }
 
 
-def _name(operation: OperationDefinitionNode) -> str | None:
-    return operation.name.value if operation.name else None
-
-
-def _refused(errors: list[GraphQLError], context: Context) -> OperationResponse:
-    return OperationResponse({"errors": [format_error(error, context.request_id) for error in errors]}, executed=False)
+def _check_depth(variables: dict[str, Any]) -> None:  # Any: whatever JSON the client sends
+    """Raises BadInput for variables that are nested too deeply for whatever walks through them later."""
+    level: list[Any] = [variables]
+    for _ in range(VARIABLES_DEPTH_MAX):
+        level = [
+            item
+            for each in level
+            for item in (each.values() if isinstance(each, dict) else each)
+            if isinstance(item, dict | list)
+        ]
+        if not level:
+            return
+    raise BadInput(f"The variables are nested more than {VARIABLES_DEPTH_MAX} levels deep, which is the most.")

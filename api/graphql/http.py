@@ -9,16 +9,17 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from api.authentication import Authentication
+from api.cross_site import CrossSite
 from api.graphql.context import Acts, Context
 from api.graphql.execution import Executor, MutationByGet, OperationRequest
+from api.graphql.problems import error_extensions
 from api.graphql.readers import Readers
 from api.graphql.trusted import Admission, digest_in
 from api.negotiation import preferred
 from api.problem import status_of
 from api.request import read_body, record_of
-from domain.errors import BadInput, FlorinError, RequestError, Unauthenticated
-
-BODY_BYTES_MAX = 1024 * 1024
+from api.throttle import Addresses, Throttle, rate_limit_headers
+from domain.errors import BadInput, FlorinError, RateLimited, RequestError, Throttled, Unauthenticated
 
 JSON = "application/json"
 GRAPHQL_RESPONSE = "application/graphql-response+json"
@@ -26,11 +27,10 @@ HTML = "text/html"
 
 _NAMING_A_DOCUMENT = frozenset({"query", "documentId", "extensions"})
 
-_SECURITY_HEADERS = {
-    "Cache-Control": "no-store",
-    "Vary": "Accept, Authorization",
-    "X-Content-Type-Options": "nosniff",
-}
+# A client asks by this header, or by the request's extension `cost`, what an operation costs.
+COST_HEADER = "X-Florin-Cost"
+
+_HEADERS = {"Cache-Control": "no-store", "Vary": "Accept, Authorization, Origin"}
 
 
 class UnsupportedMediaType(RequestError):
@@ -60,9 +60,20 @@ class GraphQLEndpoint:
     admission: Admission
     acts: Acts
     readers: Readers
+    throttle: Throttle
+    addresses: Addresses
+    cross_site: CrossSite
+    body_bytes_max: int
     page: Callable[[Request], Awaitable[Response]] | None
 
     async def __call__(self, request: Request) -> Response:
+        if request.method == "OPTIONS" and self.cross_site.asks_first(request.headers):
+            return self.cross_site.preflight(request.headers)
+        response = await self._answer(request)
+        response.headers.update(self.cross_site.headers(request.headers))
+        return response
+
+    async def _answer(self, request: Request) -> Response:
         accept = request.headers.get("accept")
         # Without a query there is nothing to answer but the page, which every browser and `*/*` accept.
         wants_page = request.method == "GET" and request.query_params.keys().isdisjoint(_NAMING_A_DOCUMENT)
@@ -80,16 +91,22 @@ class GraphQLEndpoint:
             return _error_response(request, BadInput("The connection closed before the request was complete."), JSON)
 
     async def _run(self, request: Request, media_type: str) -> Response:
-        match request.method:
-            case "POST":
-                operation = await _from_body(request)
-            case "GET":
-                operation = _from_url(request)
-            case _:
-                raise MethodNotAllowed
+        if request.method not in {"GET", "POST"}:
+            raise MethodNotAllowed
+        address = self.addresses.of(
+            "" if request.client is None else request.client.host, request.headers.getlist("x-forwarded-for")
+        )
+        taken = await self.throttle.request(address)
+        if request.method == "POST":
+            operation = await _from_body(request, self.body_bytes_max)
+        else:
+            self.cross_site.require_preflight(request.headers)
+            operation = _from_url(request)
         record = record_of(request)
         caller = await self.authentication.caller(request.headers)
         actor = None if caller is None else caller.actor
+        if actor is not None:
+            taken = await self.throttle.actor(actor)
         record.actor = None if actor is None else actor.user_id
         operation, actor = await self.admission.admit(operation, actor)
         context = Context(
@@ -99,13 +116,13 @@ class GraphQLEndpoint:
             actor=actor,
             session_id=None if caller is None else caller.session_id,
         )
-        result = await self.executor.run(operation, context, read_only=request.method == "GET")
+        result = await self.executor.run(operation, context, address, read_only=request.method == "GET")
         record.operation = context.operation_name
         record.kind = context.operation_kind or record.kind
         # A client that asks for plain JSON gets 200 for every well-formed request: it may stand behind proxies that make
         # an answer of their own of anything else. The other media type tells with its status whether anything ran.
         status = 200 if result.executed or media_type == JSON else 400
-        return _response(result.body, status, media_type)
+        return _response(result.body, status, media_type, rate_limit_headers(taken))
 
 
 def _response(
@@ -115,13 +132,13 @@ def _response(
         orjson.dumps(body),
         status_code=status,
         media_type=f"{media_type}; charset=utf-8",
-        headers={**_SECURITY_HEADERS, **(headers or {})},
+        headers={**_HEADERS, **(headers or {})},
     )
 
 
 def _error_response(request: Request, error: FlorinError, media_type: str) -> Response:
     """An error of the request itself, before any operation ran, in the shape of a GraphQL response."""
-    extensions = {"code": error.code, "retryable": error.retryable, "requestId": record_of(request).id}
+    extensions = error_extensions(error, record_of(request).id)
     status, headers = status_of(error), {}
     if isinstance(error, MutationByGet):
         status, headers = 405, {"Allow": "POST"}
@@ -129,22 +146,24 @@ def _error_response(request: Request, error: FlorinError, media_type: str) -> Re
         headers = {"Allow": "GET, POST"}
     elif isinstance(error, Unauthenticated):
         headers = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+    elif isinstance(error, RateLimited | Throttled):
+        headers = {"Retry-After": str(-(-error.retry_after_ms // 1000))}
     return _response({"errors": [{"message": error.message, "extensions": extensions}]}, status, media_type, headers)
 
 
-async def _from_body(request: Request) -> OperationRequest:
+async def _from_body(request: Request, bytes_max: int) -> OperationRequest:
     media_type, _, parameters = request.headers.get("content-type", "").partition(";")
     charset = parameters.replace(" ", "").replace('"', "").lower()
     if media_type.strip().lower() != JSON or charset not in {"", "charset=utf-8"}:
         raise UnsupportedMediaType
-    body = await read_body(request, BODY_BYTES_MAX)
+    body = await read_body(request, bytes_max)
     try:
         content = orjson.loads(body)
     except ValueError as error:
         raise BadInput(f"The body is not valid JSON: {error}.") from error
     if not isinstance(content, dict):
         raise BadInput('The body is a JSON object such as {"query": "{ __typename }"}; lists (batches) are not taken.')
-    return _operation(content)
+    return _operation(content, request)
 
 
 def _from_url(request: Request) -> OperationRequest:
@@ -159,10 +178,10 @@ def _from_url(request: Request) -> OperationRequest:
                 parameters[name] = orjson.loads(parameters[name])
             except ValueError as error:
                 raise BadInput(f"{name} is not valid JSON: {error}.") from error
-    return _operation(parameters)
+    return _operation(parameters, request)
 
 
-def _operation(content: Mapping[str, Any]) -> OperationRequest:  # Any: whatever JSON the client sends
+def _operation(content: Mapping[str, Any], request: Request) -> OperationRequest:  # Any: whatever JSON the client sends
     query, name = content.get("query"), content.get("operationName")
     variables, extensions = content.get("variables"), content.get("extensions")
     digest = digest_in(content)
@@ -176,4 +195,10 @@ def _operation(content: Mapping[str, Any]) -> OperationRequest:  # Any: whatever
         raise BadInput("variables is a JSON object.")
     if extensions is not None and not isinstance(extensions, dict):
         raise BadInput("extensions is a JSON object.")
-    return OperationRequest(query=query, operation_name=name or None, variables=variables, digest=digest)
+    return OperationRequest(
+        query=query,
+        operation_name=name or None,
+        variables=variables,
+        digest=digest,
+        tells_cost=COST_HEADER in request.headers or bool(extensions and extensions.get("cost")),
+    )

@@ -13,8 +13,10 @@ from domain.errors import (
     ErrorCode,
     FlorinError,
     InternalError,
+    RateLimited,
     RefundExceedsRemaining,
     Refusal,
+    Throttled,
 )
 
 log = structlog.get_logger(__name__)
@@ -76,15 +78,17 @@ def _user_error(refusal: Refusal) -> UserError:
     return GeneralError(code=code, message=message, path=path, retryable=retryable)
 
 
-def format_error(error: GraphQLError, request_id: str) -> dict[str, object]:
-    """An error as the client sees it.
+def format_error(error: GraphQLError, request_id: str, sees_schema: bool) -> dict[str, object]:
+    """An error as the client sees it; what would name types and arguments only for somebody who may see the schema.
 
     The domain's errors and those of the request itself (syntax, validation, variables) tell what is wrong. Anything else is
     ours to know: it is logged once with its traceback, and the client gets the request id to tell us.
     """
     cause = error.original_error
     if cause is None or (isinstance(cause, GraphQLError) and cause.original_error is None):
-        shown: FlorinError = BadInput(error.message)
+        shown: FlorinError = BadInput(
+            error.message if sees_schema else "A value does not have the type that it should."
+        )
     elif isinstance(cause, FlorinError):
         shown = cause
     else:
@@ -95,5 +99,13 @@ def format_error(error: GraphQLError, request_id: str) -> dict[str, object]:
         formatted["locations"] = [location.formatted for location in error.locations]
     if error.path is not None:
         formatted["path"] = error.path
-    formatted["extensions"] = {"code": shown.code, "retryable": shown.retryable, "requestId": request_id}
+    formatted["extensions"] = error_extensions(shown, request_id)
     return formatted
+
+
+def error_extensions(error: FlorinError, request_id: str) -> dict[str, object]:
+    """What stands beside a top-level error's message, for programs."""
+    extensions: dict[str, object] = {"code": error.code, "retryable": error.retryable, "requestId": request_id}
+    if isinstance(error, RateLimited | Throttled):
+        extensions["retryAfterMs"] = error.retry_after_ms
+    return extensions

@@ -3,8 +3,9 @@
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tests.api.application import RETURN_URL, Florin, Person, Webhooks, payment, usd
+from tests.api.application import RETURN_URL, Florin, Person, Webhooks, payment, running, usd
 
 
 async def test_a_payment_is_taken(florin: Florin, ada: Person) -> None:
@@ -229,14 +230,15 @@ async def test_the_processor_gets_our_ids_and_nothing_of_the_metadata(florin: Fl
     assert "a secret of the shop" not in str(intent)
 
 
-async def test_two_mutations_in_one_request_are_two_acts(florin: Florin, ada: Person) -> None:
+async def test_two_mutations_in_one_request_are_two_acts_where_a_setting_allows_them(engine: AsyncEngine) -> None:
     document = """mutation Two($a: CreatePaymentInput!, $b: CreatePaymentInput!) {
       a: createPayment(input: $a) { transaction { id } }
       b: createPayment(input: $b) { transaction { id } }
     }"""
-    data = await ada.ask(document, {"a": payment("one"), "b": payment("two", money=usd(2000))})
-    assert data["a"]["transaction"]["id"] != data["b"]["transaction"]["id"]
-    assert sorted(await florin.charged()) == [1000, 2000]
+    async with running(engine, mutations_per_request_max=2) as florin:
+        data = await florin.ada.ask(document, {"a": payment("one"), "b": payment("two", money=usd(2000))})
+        assert data["a"]["transaction"]["id"] != data["b"]["transaction"]["id"]
+        assert sorted(await florin.charged()) == [1000, 2000]
 
 
 async def _answer_challenge(florin: Florin, transaction: dict[str, object], outcome: str) -> str:

@@ -54,8 +54,11 @@ def installed() -> Path:
 
 @pytest.fixture(params=Environment)
 async def url(request: pytest.FixtureRequest, engine: AsyncEngine) -> AsyncIterator[str]:
-    """GraphiQL, which only development offers, must not get in a client's way."""
-    async with running(engine, environment=request.param) as florin, serving(florin.app) as base_url:
+    """GraphiQL, which only development offers, must not get in a client's way. Some audits introspect, to have variables."""
+    async with (
+        running(engine, environment=request.param, introspection_in_production=True) as florin,
+        serving(florin.app) as base_url,
+    ):
         yield f"{base_url}/graphql"
 
 

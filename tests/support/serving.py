@@ -19,13 +19,15 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serving(app: ASGIApp) -> AsyncIterator[str]:
-    """Serve until the block ends; the value is the base URL.
+async def serving(app: ASGIApp, *, http: type[asyncio.Protocol] | None = None) -> AsyncIterator[str]:
+    """Serve until the block ends; the value is the base URL. `http` is the protocol, uvicorn's own unless it is given.
 
     The socket listens before the server runs, so that whoever connects early waits in its queue.
     """
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        config = uvicorn.Config(app, log_config=None, lifespan="off", ws="none", timeout_graceful_shutdown=5)
+        config = uvicorn.Config(
+            app, log_config=None, lifespan="off", ws="none", timeout_graceful_shutdown=5, http=http or "auto"
+        )
         server = _Server(config)
         running = asyncio.create_task(server.serve(sockets=[listener]))
         try:

@@ -1,0 +1,98 @@
+"""What an operation costs before it runs, by the sizes of its pages, and what of that it has cost in the end."""
+
+import pytest
+from graphql import get_introspection_query
+
+from api.graphql.cost import COUNT, FIELD, MUTATION, ROW, SHORT_LIST
+from api.graphql.documents import Documents, InvalidDocument, Operation
+from api.graphql.guards import DocumentLimits
+from api.graphql.schema import schema
+from app.settings import Settings
+from domain.payments.queries import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX
+
+ITEM = ROW + FIELD
+QUERY_COST_MAX: int = Settings.model_fields["query_cost_max"].default
+
+
+def operation(document: str) -> Operation:
+    return Documents(schema._schema, DocumentLimits()).read(document).operation(None)
+
+
+def cost(document: str, **variables: object) -> int:
+    return operation(document).plan.cost(variables)
+
+
+def paged(arguments: str, variables: str = "") -> str:
+    return f"query {variables} {{ transactions{arguments} {{ nodes {{ id }} }} }}"
+
+
+def of_page(size: int) -> int:
+    return 2 * FIELD + size * ITEM
+
+
+@pytest.mark.parametrize(
+    ("document", "expected"),
+    [
+        ("{ __typename }", FIELD),
+        ("{ me { id name } }", 3 * FIELD + ROW),
+        ("{ me { ...A ...A } } fragment A on User { id }", 3 * FIELD + ROW),
+        (paged(""), of_page(PAGE_SIZE_DEFAULT)),
+        (paged("(first: 7)"), of_page(7)),
+        (paged("(last: 7)"), of_page(7)),
+        # What is refused later costs no less than nothing, and no more than the most.
+        (paged("(first: -7)"), of_page(1)),
+        (paged("(first: 1000000)"), of_page(PAGE_SIZE_MAX)),
+        (paged("(first: null)"), of_page(PAGE_SIZE_DEFAULT)),
+        ("{ transactions { totalCount } }", FIELD + COUNT),
+        ('{ nodes(ids: ["a", "b", "c"]) { id } }', FIELD + 3 * ITEM),
+        (
+            "{ transactions(first: 10) { edges { cursor node { refunds(first: 5) { nodes { id } } } } } }",
+            2 * FIELD + 10 * (2 * FIELD + ROW + 2 * FIELD + 5 * ITEM),
+        ),
+        (
+            'mutation { void(input: {idempotencyKey: "a", transactionId: "b"}) { replayed errors { code } } }',
+            MUTATION + 3 * FIELD + SHORT_LIST * FIELD,
+        ),
+    ],
+)
+def test_the_cost_is_known_before_anything_runs(document: str, expected: int) -> None:
+    assert cost(document) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "size"),
+    [(7, 7), (-1, 1), (10**30, PAGE_SIZE_MAX), (None, PAGE_SIZE_DEFAULT), ("x", PAGE_SIZE_DEFAULT), ([], 1)],
+)
+def test_a_page_size_may_be_a_variable(value: object, size: int) -> None:
+    assert cost(paged("(first: $n)", "($n: Int)"), n=value) == of_page(size)
+
+
+def test_a_variable_that_is_left_out_costs_the_most() -> None:
+    assert cost(paged("(first: $n)", "($n: Int = 100)")) == of_page(PAGE_SIZE_MAX)
+
+
+def test_the_other_variable_counts_where_the_first_is_null() -> None:
+    document = paged("(first: $n, last: $m)", "($n: Int, $m: Int)")
+    assert cost(document, n=None, m=9) == of_page(9)
+
+
+def test_ids_in_a_variable_cost_each() -> None:
+    assert cost("query ($ids: [ID!]!) { nodes(ids: $ids) { id } }", ids=["a"] * 30) == FIELD + 30 * ITEM
+
+
+def test_what_the_answer_holds_is_what_it_has_cost() -> None:
+    plan = operation("{ transactions(first: 50) { nodes { refunds(first: 5) { nodes { id } } } } }").plan
+    row = ROW + 2 * FIELD
+    assert plan.cost({}) == 2 * FIELD + 50 * (row + 5 * ITEM)
+    answer = {"transactions": {"nodes": [{"refunds": {"nodes": [{"id": "a"}]}}, {"refunds": {"nodes": []}}]}}
+    assert plan.actual(answer) == 2 * FIELD + 2 * row + ITEM
+    for nothing in (None, {}, {"transactions": None}, {"transactions": {"nodes": None}}):
+        assert plan.actual(nothing) == 2 * FIELD
+
+
+def test_tools_may_introspect_but_not_in_circles() -> None:
+    assert cost(get_introspection_query()) < QUERY_COST_MAX
+    for around in ("fields { type {", "possibleTypes { interfaces {"):
+        circle = f"{around} " * 5 + "name" + " } }" * 5
+        with pytest.raises(InvalidDocument):
+            operation(f"{{ __schema {{ types {{ {circle} }} }} }}")
