@@ -32,12 +32,6 @@ class Throttle:
         """Count mutations with an idempotency key. Raises RateLimited, and none of them is done then."""
         await self.limits.require(self.money_by_actor, str(actor.user_id), mutations)
 
-    def too_costly(self, cost: int) -> CostExceeded:
-        """What is said of an operation that costs more than `operation_cost_max`."""
-        return CostExceeded(
-            f"The operation may cost {cost} units; {self.operation_cost_max} is the most. Ask for smaller pages."
-        )
-
     async def spend(self, key: str, cost: int) -> float:
         """Take the cost of an operation that is about to run; the value is what is left. Raises Throttled."""
         left = await self.buckets.pour(key, cost)
@@ -102,3 +96,8 @@ class Addresses:
         except ValueError:
             return False
         return any(address in network for network in self._trusted)
+
+
+def too_costly(cost: int, cost_max: int) -> CostExceeded:
+    """What is said of an operation that costs more than it may."""
+    return CostExceeded(f"The operation may cost {cost} units; {cost_max} is the most. Ask for smaller pages.")

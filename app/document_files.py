@@ -13,6 +13,9 @@ _APOLLO = "apollo-persisted-query-manifest"
 _HEXADECIMAL = re.compile(r"[0-9a-f]{64}")
 # A line of its own in a document: "# florin capabilities: payments:read payments:refund".
 _CAPABILITIES = re.compile(r"^[ \t]*#[ \t]*florin capabilities:(.*)$", re.MULTILINE)
+# The same for what it may cost: "# florin cost: 200".
+_COST = re.compile(r"^[ \t]*#[ \t]*florin cost:(.*)$", re.MULTILINE)
+_COST_LARGEST = 2**31 - 1
 _NAME_LENGTH_MAX = 255
 
 
@@ -82,4 +85,20 @@ def _document(name: str, text: str) -> TrustedDocument:
             capabilities = frozenset(Capability(each) for each in told[1].replace(",", " ").split())
         except ValueError as error:
             raise ValueError(f"{error}; docs/access.md has the names.") from None
-    return TrustedDocument(digest=digest_of(text), name=name[:_NAME_LENGTH_MAX], text=text, capabilities=capabilities)
+    return TrustedDocument(
+        digest=digest_of(text),
+        name=name[:_NAME_LENGTH_MAX],
+        text=text,
+        capabilities=capabilities,
+        cost_max=_cost_in(text),
+    )
+
+
+def _cost_in(text: str) -> int | None:
+    told = _COST.search(text)
+    if told is None:
+        return None
+    number = told[1].strip()
+    if not (number.isascii() and number.isdigit() and len(number) <= 10 and 0 < int(number) <= _COST_LARGEST):
+        raise ValueError("its line `florin cost` is a whole number of units.")
+    return int(number)

@@ -15,13 +15,14 @@ class TrustedDocument:
     """A document as it was registered, and `name`, by which people know it.
 
     Whoever runs it has no other capabilities meanwhile than these, and never more than their own; it is theirs alone that count
-    where it is None.
+    where it is None. `cost_max` is the most that it may cost, in units, instead of what any other document may.
     """
 
     digest: DocumentDigest
     name: str
     text: str
     capabilities: frozenset[Capability] | None = None
+    cost_max: int | None = None
 
 
 class TrustedDocuments(Protocol):

@@ -21,7 +21,7 @@ class SqlTrustedDocuments:
         self._engine = engine
 
     async def find(self, digest: DocumentDigest) -> TrustedDocument | None:
-        statement = select(_C.name, _C.text, _C.capabilities).where(_C.digest == digest)
+        statement = select(_C.name, _C.text, _C.capabilities, _C.cost_max).where(_C.digest == digest)
         async with autocommitting(self._engine) as connection:
             row = (await connection.execute(statement)).one_or_none()
         if row is None:
@@ -35,6 +35,7 @@ class SqlTrustedDocuments:
             capabilities=None
             if row.capabilities is None
             else frozenset(Capability(each) for each in row.capabilities if each in known),
+            cost_max=row.cost_max,
         )
 
 
@@ -53,9 +54,10 @@ class SqlDocumentRegister:
                     name=document.name,
                     text=document.text,
                     capabilities=None if document.capabilities is None else sorted(document.capabilities),
+                    cost_max=document.cost_max,
                     registered_at=func.clock_timestamp(),
                 )
-                names = ("name", "capabilities")
+                names = ("name", "capabilities", "cost_max")
                 # Any registered before stays as it is, with its time, unless something about it is new.
                 differs: ColumnElement[bool] = tuple_(*(_C[name] for name in names)).is_distinct_from(
                     tuple_(*(new.excluded[name] for name in names))

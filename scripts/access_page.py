@@ -93,14 +93,17 @@ A request names a document in either of the two usual ways, and may leave `query
 A hash that is not registered is answered with `PERSISTED_QUERY_NOT_FOUND`. Sending the text along does not register it, as
 it would with automatic persisted queries: that would let everybody register what they like.
 
-A document may be given capabilities of its own, by a line of its text:
+A document may be given capabilities and a cost of its own, each by a line of its text:
 
 ```
 # florin capabilities: payments:read payments:refund
+# florin cost: 200
 ```
 
-Whoever runs it has no others meanwhile, and never more than their own. One that needs a capability which it does not name is
-not registered, so that a review of that line is a review of what the document can do.
+The cost is the most that one run may come to, in [units](limits.md), more or less than `QUERY_COST_MAX`; it is taken from the
+same budget as all else. Whoever runs the document has no other capabilities meanwhile, and never more than their own. One
+that needs a capability which it does not name is not registered, so
+that a review of that line is a review of what the document can do.
 
 ## Fields
 

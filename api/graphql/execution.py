@@ -15,7 +15,7 @@ from api.graphql.context import Context
 from api.graphql.documents import Document, Documents, InvalidDocument, Operation
 from api.graphql.guards import DocumentLimits
 from api.graphql.problems import format_error
-from api.throttle import Throttle
+from api.throttle import Throttle, too_costly
 from domain.access import Actor
 from domain.errors import BadInput, FlorinError, Forbidden, RequestError
 from domain.trusted_documents import DocumentDigest
@@ -35,6 +35,7 @@ class OperationRequest:
     """The parts of a request (GraphQL over HTTP, section 5).
 
     `query` is empty where the request names its document by `digest` alone. `tells_cost` asks for `extensions.cost`.
+    `cost_max` is that of a trusted document which has one of its own.
     """
 
     query: str
@@ -42,6 +43,7 @@ class OperationRequest:
     variables: dict[str, Any] | None  # Any: whatever JSON the client sends
     digest: DocumentDigest | None = None
     tells_cost: bool = False
+    cost_max: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +151,9 @@ class Executor:
         if operation.mutations and actor is not None:
             await self._throttle.money(actor, operation.mutations)
         cost = operation.plan.cost(variables)
-        if cost > self._throttle.operation_cost_max:
-            raise _NotRun([self._throttle.too_costly(cost)])
+        cost_max = self._throttle.operation_cost_max if request.cost_max is None else request.cost_max
+        if cost > cost_max:
+            raise _NotRun([too_costly(cost, cost_max)])
         left = await self._throttle.spend(budget, cost)
         result = await self._execute(document, operation, request, context)
         if result.data is None and result.errors and all(error.path is None for error in result.errors):
@@ -163,7 +166,7 @@ class Executor:
         if result.errors:
             body["errors"] = [format_error(error, context.request_id, sees_schema) for error in result.errors]
         if request.tells_cost:
-            body["extensions"] = {"cost": self._told(cost, actual, left)}
+            body["extensions"] = {"cost": self._told(cost, actual, left, cost_max)}
         return OperationResponse(body, executed=True)
 
     async def _chosen(self, request: OperationRequest, budget: str, *, sees_schema: bool) -> tuple[Document, Operation]:
@@ -218,12 +221,12 @@ class Executor:
         self._unfinished.keep(task)
         raise DeadlineExceeded
 
-    def _told(self, cost: int, actual: int, left: float) -> dict[str, object]:
+    def _told(self, cost: int, actual: int, left: float, cost_max: int) -> dict[str, object]:
         buckets = self._throttle.buckets
         return {
             "requested": cost,
             "actual": actual,
-            "maximum": self._throttle.operation_cost_max,
+            "maximum": cost_max,
             "available": int(left),
             "capacity": buckets.capacity,
             "restoredPerSecond": buckets.leaks_per_second,

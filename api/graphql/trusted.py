@@ -67,7 +67,7 @@ class Admission:
         self._kept: OrderedDict[DocumentDigest, tuple[TrustedDocument, float]] = OrderedDict()
 
     async def admit(self, request: OperationRequest, actor: Actor | None) -> tuple[OperationRequest, Actor | None]:
-        """The request with its document's text, and who runs it, within what the document is registered for.
+        """The request with its document's text, and who runs it, and within what cost and capabilities.
 
         Raises PersistedQueryNotFound, DocumentNotTrusted, and BadInput where text and hash are not of one document.
         """
@@ -87,7 +87,7 @@ class Admission:
                 raise PersistedQueryNotFound
         if actor is not None and document.capabilities is not None:
             actor = replace(actor, within=document.capabilities)
-        return replace(request, query=document.text), actor
+        return replace(request, query=document.text, cost_max=document.cost_max), actor
 
     async def _find(self, digest: DocumentDigest) -> TrustedDocument | None:
         now = time.monotonic()

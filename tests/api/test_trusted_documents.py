@@ -144,6 +144,18 @@ async def test_a_document_has_no_other_capabilities_than_it_was_given(florin: Fl
     assert "errors" not in await answer(florin.margaret, by_id(digest))
 
 
+async def test_a_document_has_a_cost_of_its_own_more_or_less_than_others(engine: AsyncEngine) -> None:
+    large = "query Large { transactions(first: 100) { nodes { id refunds(first: 100) { nodes { id } } } } }"
+    async with running(engine, query_cost_max=1000) as florin:
+        assert (await answer(florin.ada, {"query": large}))["errors"][0]["extensions"]["code"] == "COST_EXCEEDED"
+        assert "errors" not in await answer(florin.ada, by_id(await register(engine, large, cost_max=1_000_000)))
+        found = await answer(florin.ada, by_id(await register(engine, large + " ", cost_max=200)))
+    (error,) = found["errors"]
+    assert error["extensions"]["code"] == "COST_EXCEEDED"
+    assert "200 is the most" in error["message"]
+    assert "data" not in found
+
+
 async def test_it_is_looked_up_once(closed: Florin, engine: AsyncEngine) -> None:
     digest = await register(engine, ME)
     found = []
@@ -163,7 +175,7 @@ async def test_what_was_removed_is_not_found_by_a_server_that_has_not_run_it(
 
 
 async def test_the_application_itself_cannot_add_a_document(engine: AsyncEngine) -> None:
-    statement = "INSERT INTO trusted_documents VALUES (sha256('x'), 'x', 'x', NULL, now()) RETURNING 1"
+    statement = "INSERT INTO trusted_documents VALUES (sha256('x'), 'x', 'x', NULL, now(), NULL) RETURNING 1"
     with pytest.raises(DBAPIError, match="permission denied"):
         await rows(engine, statement)
 

@@ -14,7 +14,7 @@ from tests.support.database import patient_config, rows
 from tests.support.postgres import another_database
 
 ME = "query Me { me { email } }\n"
-LEDGER = "# florin capabilities: ledger:read\nquery Accounts { ledgerAccounts { totalCount } }\n"
+LEDGER = "# florin capabilities: ledger:read\n# florin cost: 200\nquery Accounts { ledgerAccounts { totalCount } }\n"
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ async def url(database_url: str) -> AsyncIterator[str]:
 async def registered(url: str) -> list[tuple[object, ...]]:
     engine = open_engine(patient_config(url))
     found = await rows(
-        engine, "SELECT encode(digest, 'hex'), name, text, capabilities FROM trusted_documents ORDER BY name"
+        engine, "SELECT encode(digest, 'hex'), name, text, capabilities, cost_max FROM trusted_documents ORDER BY name"
     )
     await engine.dispose()
     return found
@@ -52,8 +52,8 @@ async def test_files_and_manifests_are_registered_and_pruned(url: str, tmp_path:
         "2 documents are registered, 2 of them new or changed; 0 were removed.",
     ]
     assert await registered(url) == [
-        (hexadecimal(LEDGER), "ledger.gql", LEDGER, ["ledger:read"]),
-        (hexadecimal(ME), "pages/me.graphql", ME, None),
+        (hexadecimal(LEDGER), "ledger.gql", LEDGER, ["ledger:read"], 200),
+        (hexadecimal(ME), "pages/me.graphql", ME, None, None),
     ]
     again = florin("documents sync", {"DATABASE_URL": url}, str(tmp_path))
     assert again.stdout.splitlines()[-1] == "2 documents are registered, 0 of them new or changed; 0 were removed."
@@ -82,6 +82,8 @@ async def test_files_and_manifests_are_registered_and_pruned(url: str, tmp_path:
             "it needs ledger:read",
         ),
         ("a.graphql", "# florin capabilities: payments:raed\n{ me { id } }", "payments:raed"),
+        ("a.graphql", "# florin cost: much\n{ me { id } }", "a whole number of units."),
+        ("a.graphql", "# florin cost: 0\n{ me { id } }", "a whole number of units."),
         ("a.json", "[1]", "it is no manifest."),
         ("a.json", "{", "a.json"),
         ("a.json", '{"name": "package", "version": "1"}', "it is no manifest"),

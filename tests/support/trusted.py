@@ -8,17 +8,21 @@ from tests.support.database import as_owner
 
 
 async def register(
-    engine: AsyncEngine, document: str, name: str = "a document", capabilities: list[Capability] | None = None
+    engine: AsyncEngine,
+    document: str,
+    name: str = "a document",
+    capabilities: list[Capability] | None = None,
+    cost_max: int | None = None,
 ) -> str:
     """Register a document as the tables' owner; its hash."""
     async with as_owner(engine) as connection:
         found = await connection.execute(
             text(
-                "INSERT INTO trusted_documents (digest, name, text, capabilities, registered_at)"
-                " VALUES (sha256(convert_to(:text, 'UTF8')), :name, :text, :capabilities, now())"
+                "INSERT INTO trusted_documents (digest, name, text, capabilities, cost_max, registered_at)"
+                " VALUES (sha256(convert_to(:text, 'UTF8')), :name, :text, :capabilities, :cost_max, now())"
                 " RETURNING encode(digest, 'hex')"
             ),
-            {"text": document, "name": name, "capabilities": capabilities},
+            {"text": document, "name": name, "capabilities": capabilities, "cost_max": cost_max},
         )
         return str(found.scalar_one())
 
