@@ -77,7 +77,7 @@ class Rates:
 
 
 # In development nothing is on a network, and tests send more than people do.
-_WIDER_IN_DEVELOPMENT = 100
+_WIDER_IN_DEVELOPMENT = 1000
 
 
 def _split_keys(value: object) -> object:
