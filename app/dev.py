@@ -134,7 +134,9 @@ class _Development:
                 sessions = await _unless_stopped(supervisor, _prepare_database(database.url))
                 tokens = _tokens(keys, sessions)
                 _say("starting the worker and the API")
-                environment = _environment(keys, database.app_url, processor_url, api_port, tokens)
+                environment = _environment(keys, database.app_url, processor_url, api_port, tokens) | {
+                    "MAIL_FOLDER": str(self._folder / "mails")
+                }
                 await supervisor.start(_florin("worker", environment | {"LOG_LEVEL": "WARNING"}))
                 await supervisor.start(_florin("serve", environment, name="api"))
                 await supervisor.until_ready("sandbox", f"{processor_url}/_sandbox/health", seconds=START_SECONDS_MAX)
@@ -152,6 +154,7 @@ class _Development:
                         "database_url": database.app_url,
                         "migration_database_url": database.url,
                         "tokens": tokens,
+                        "mail_folder": str(self._folder / "mails"),
                     }
                 )
                 # All of it has been up: whatever dies from now on is started again, as it would be in production.

@@ -13,7 +13,7 @@ from app.settings import LogFormat
 from domain.text import looks_like_card_number
 
 _SECRET = re.compile(
-    r"(?:sk|rk|pk)_(?:test|live)_\w+|whsec_\w+|florin_(?:live|test)_\w+|pi_\w+_secret_\w+|[Bb]earer\s+\S+"
+    r"(?:sk|rk|pk)_(?:test|live)_\w+|whsec_\w+|florin_(?:live|test)_\w+|florin_(?:refresh|mail)_[\w-]+|pi_\w+_secret_\w+|[Bb]earer\s+\S+"
     r"|eyJ[\w-]+\.[\w-]+\.[\w-]+|(?<=://)[^/\s:@]*:[^/\s@]+(?=@)"
 )
 _DIGITS = re.compile(r"\d[\d -]{11,}\d")

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from pathlib import Path
@@ -33,9 +34,14 @@ from api.server import WireConfig
 from api.signing_keys import KeySource, fixed_keys
 from app.signing_keys_file import KeysFile, KeysFileUnusable
 from domain.currencies import Currency
+from domain.identity.addresses import is_email
+from domain.identity.passwords import PASSWORD_LENGTH_MIN
+from domain.identity.sessions import SessionTimes
+from domain.messaging.letters import LetterConfig
 from domain.messaging.prune_events import KEPT_DAYS_MIN
 from domain.money import Money, MoneyError
 from domain.payments.refund_policy import RefundPolicy
+from gateways.mail.smtp import MailTls, SmtpConfig
 from gateways.stripe.gateway import StripeConfig
 from persistence.engine import DatabaseConfig, driver_url
 from persistence.roles import ApplicationRole
@@ -55,6 +61,9 @@ class LogFormat(StrEnum):
 
     JSON = "json"
     CONSOLE = "console"
+
+
+_THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class InvalidSettings(Exception):
@@ -168,6 +177,50 @@ class Settings(BaseSettings):
         default={},
         description="Above which amount of one payment a refund by the support, or by an API key of staff, waits for the "
         "approval of a second person: `USD 500.00, EUR 450, JPY 70000`. Where it is set, refunds in others always wait.",
+    )
+    password_length_min: int = Field(
+        default=PASSWORD_LENGTH_MIN,
+        ge=PASSWORD_LENGTH_MIN,
+        le=64,
+        description="The fewest characters of a new password. NIST SP 800-63B wants 15 where nobody has a second factor.",
+    )
+    session_days: int = Field(
+        default=30, ge=1, le=365, description="How long a session lasts at the most, however often it is used."
+    )
+    session_idle_days: int = Field(
+        default=7, ge=1, le=365, description="How long a session lasts after it was last used."
+    )
+    sign_up_open: bool = Field(
+        default=True, description="Whether anybody may sign up as a customer. It takes mail to be set up."
+    )
+    mail_host: str | None = Field(
+        default=None, description="The mail server (SMTP). Without it, and without MAIL_FOLDER, no mail is sent."
+    )
+    mail_port: int = Field(default=587, ge=1, le=65535, description="The mail server's port.")
+    mail_tls: MailTls = Field(
+        default=MailTls.STARTTLS,
+        description="`starttls`, `tls` (from the first byte, mostly port 465), or `none` for a server on this machine only.",
+    )
+    mail_username: str | None = Field(default=None, description="The name to sign in to the mail server with.")
+    mail_password: SecretStr | None = Field(
+        default=None, description="The password to sign in to the mail server with."
+    )
+    mail_from: str = Field(default="florin@localhost.localdomain", description="The address that mails come from.")
+    mail_from_name: str = Field(
+        default="Florin",
+        min_length=1,
+        max_length=100,
+        pattern=r"^[^\x00-\x1f\x7f]+$",
+        description="Who the mails say they are from.",
+    )
+    mail_links_to: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s#?]+$",
+        description="The frontend, whose pages `verify-email` and `reset-password` mails link to, such as "
+        "`https://shop.example/account`. Without it, mails hold the bare token.",
+    )
+    mail_folder: Path | None = Field(
+        default=None, description="A folder to keep mails in as files, instead of sending them. In development only."
     )
     payment_return_url: str | None = Field(
         default=None,
@@ -359,6 +412,18 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _mail_is_safe(self) -> Self:
+        if self.mail_host and not is_email(self.mail_from):
+            raise ValueError("MAIL_FROM is no email address")
+        if self.mail_folder and self.environment is Environment.PRODUCTION:
+            raise ValueError("MAIL_FOLDER keeps mails from everybody they are for: never in production")
+        if self.mail_host and self.mail_tls is MailTls.NONE and self.mail_host not in _THIS_MACHINE:
+            raise ValueError(
+                "MAIL_TLS is none: what mails hold lets people in, and must not cross a network in the open"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _metrics_have_their_own_port(self) -> Self:
         if self.metrics_port and self.metrics_port == self.port:
             raise ValueError("METRICS_PORT is the public port: metrics are not for the public")
@@ -413,6 +478,30 @@ class Settings(BaseSettings):
         tokens = tuple(NamedToken(label, token.get_secret_value()) for label, token in self.graphiql_tokens.items())
         first = {"Authorization": f"Bearer {tokens[0].token}"} if tokens else {}
         return GraphiqlConfig(default_headers=first, tokens=tokens, examples=default_examples())
+
+    @property
+    def sends_mail(self) -> bool:
+        return self.mail_host is not None or self.mail_folder is not None
+
+    def smtp(self) -> SmtpConfig | None:
+        """The mail server, where there is one."""
+        if self.mail_host is None:
+            return None
+        return SmtpConfig(
+            host=self.mail_host,
+            port=self.mail_port,
+            tls=self.mail_tls,
+            username=self.mail_username,
+            password=None if self.mail_password is None else self.mail_password.get_secret_value(),
+            sender=self.mail_from,
+            sender_name=self.mail_from_name,
+        )
+
+    def letters(self) -> LetterConfig:
+        return LetterConfig(links_to=self.mail_links_to, sender_name=self.mail_from_name)
+
+    def session_times(self) -> SessionTimes:
+        return SessionTimes(idle=timedelta(days=self.session_idle_days), absolute=timedelta(days=self.session_days))
 
     def stripe(self) -> StripeConfig:
         return StripeConfig(

@@ -21,11 +21,15 @@ from app.database_checks import durability_complaint
 from app.limiting import Limiting, limiting
 from app.metrics import Metrics
 from app.metrics_server import serving_metrics
+from app.password_hashing import Argon2Passwords
+from app.people import people_acts, send_mails
 from app.settings import Environment, Settings
 from app.time_and_ids import SystemClock, TimeOrderedIds
 from domain.errors import Unavailable
 from domain.identity.authenticate_key import AuthenticateKey
 from domain.identity.create_api_key import CreateApiKey
+from domain.identity.passwords import PasswordHasher
+from domain.identity.prune import PruneIdentity
 from domain.identity.revoke_api_key import RevokeApiKey
 from domain.messaging.apply_webhooks import ApplyWebhooks
 from domain.messaging.event_source import EventSource, OwnAccount
@@ -101,6 +105,7 @@ class Parts:
     key_directory: SqlKeyDirectory
     limiting: Limiting
     metrics: Metrics
+    passwords: PasswordHasher
 
 
 @asynccontextmanager
@@ -128,6 +133,7 @@ def assemble(
     ids: IdSource,
     *,
     metrics: Metrics | None = None,
+    passwords: PasswordHasher | None = None,
 ) -> Parts:
     """The parts over an engine, a gateway, a clock and a source of ids of the caller's choice."""
     units = SqlUnitsOfWork(engine)
@@ -149,6 +155,7 @@ def assemble(
         key_directory=SqlKeyDirectory(engine),
         limiting=limiting(settings),
         metrics=metrics or Metrics(),
+        passwords=passwords or Argon2Passwords(),
         webhooks=ApplyWebhooks(units=units, refresh=refresh, own=gateway, clock=clock, live=settings.live),
     )
 
@@ -156,6 +163,7 @@ def assemble(
 def services(parts: Parts, graphiql: GraphiqlConfig | None) -> Services:
     """What the API needs."""
     settings = parts.settings
+    tokens = AccessTokens(settings.tokens(), parts.clock)
     secrets = [secret.get_secret_value() for secret in settings.stripe_webhook_secret]
     return Services(
         acts=Acts(
@@ -188,6 +196,7 @@ def services(parts: Parts, graphiql: GraphiqlConfig | None) -> Services:
                 ids=parts.ids,
             ),
             resolve_discrepancy=ResolveDiscrepancy(units=parts.units, clock=parts.clock, ids=parts.ids),
+            people=people_acts(parts, tokens),
             create_api_key=create_api_key_over(parts),
             revoke_api_key=RevokeApiKey(units=parts.units, clock=parts.clock, ids=parts.ids),
         ),
@@ -205,7 +214,7 @@ def services(parts: Parts, graphiql: GraphiqlConfig | None) -> Services:
             attempts=SqlAttemptReader(parts.engine),
             api_keys=SqlApiKeyReader(parts.engine),
         ),
-        tokens=AccessTokens(settings.tokens(), parts.clock),
+        tokens=tokens,
         admission=Admission(SqlTrustedDocuments(parts.engine), only_trusted=settings.trusted_documents_only),
         authenticate_key=AuthenticateKey(parts.key_directory, live=settings.live),
         readiness=lambda: readiness(parts.engine, settings.environment),
@@ -235,6 +244,7 @@ async def open_worker(parts: Parts) -> AsyncIterator[Worker]:
                 webhooks=parts.webhooks,
                 recovery=Recovery(units=parts.units, runner=parts.runner),
                 sweeper=Sweeper(parts.units, sweeps_over(parts, records)),
+                mails=send_mails(parts),
                 wakeups=wakeups,
                 config=WorkerConfig(concurrency=settings.worker_concurrency),
             )
@@ -270,6 +280,7 @@ def sweeps_over(parts: Parts, records: StripeRecords) -> list[Sweep]:
     return [
         *recovery_sweeps(parts, records),
         *webhook_sweeps(parts, records),
+        PruneIdentity(parts.units),
         *reconciliation_sweeps(parts, records),
     ]
 

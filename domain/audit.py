@@ -43,6 +43,17 @@ class AuditAction(StrEnum):
     API_KEY_CREATED = "api_key.created"
     API_KEY_REVOKED = "api_key.revoked"
     SESSION_ISSUED = "session.issued"
+    SESSION_STARTED = "session.started"
+    SESSION_REFRESHED = "session.refreshed"
+    SESSION_TOKEN_REUSED = "session.token_reused"  # noqa: S105  what happened, and no token
+    SESSION_ENDED = "session.ended"
+    SESSIONS_ENDED = "sessions.ended"
+    USER_SIGNED_UP = "user.signed_up"
+    EMAIL_VERIFICATION_REQUESTED = "email.verification_requested"
+    EMAIL_VERIFIED = "email.verified"
+    PASSWORD_CHANGED = "password.changed"  # noqa: S105  as above
+    PASSWORD_RESET_REQUESTED = "password.reset_requested"  # noqa: S105  as above
+    PASSWORD_RESET = "password.reset"  # noqa: S105  as above
 
 
 class Origin(StrEnum):
@@ -90,6 +101,21 @@ class AuditEntry:
             action=action,
             actor_kind=actor.kind,
             actor_id=actor.user_id,
+            details=details,
+            at=at,
+        )
+
+    @classmethod
+    def by_person(
+        cls, user_id: UserId, action: AuditAction, *, new_id: UUID, details: Mapping[str, JsonValue], at: datetime
+    ) -> Self:
+        """The entry of what somebody did to their own account, and which is about no transaction."""
+        return cls(
+            id=AuditEntryId(new_id),
+            transaction_id=None,
+            action=action,
+            actor_kind=ActorKind.USER,
+            actor_id=user_id,
             details=details,
             at=at,
         )

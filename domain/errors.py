@@ -20,13 +20,17 @@ class ErrorCode(StrEnum):
     IDEMPOTENCY_IN_PROGRESS = "IDEMPOTENCY_IN_PROGRESS"
     IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
     INVALID_AMOUNT = "INVALID_AMOUNT"
+    INVALID_CREDENTIALS = "INVALID_CREDENTIALS"
     INVALID_CURRENCY = "INVALID_CURRENCY"
+    INVALID_EMAIL = "INVALID_EMAIL"
     INVALID_EXPIRY = "INVALID_EXPIRY"
     INVALID_IDEMPOTENCY_KEY = "INVALID_IDEMPOTENCY_KEY"
     INVALID_METADATA = "INVALID_METADATA"
     INVALID_PAYMENT_METHOD = "INVALID_PAYMENT_METHOD"
+    INVALID_REFRESH_TOKEN = "INVALID_REFRESH_TOKEN"  # noqa: S105  a code, and no secret
     INVALID_SCOPES = "INVALID_SCOPES"
     INVALID_TEXT = "INVALID_TEXT"
+    INVALID_TOKEN = "INVALID_TOKEN"  # noqa: S105  a code, and no secret
     NOT_APPROVABLE = "NOT_APPROVABLE"
     NOT_CAPTURABLE = "NOT_CAPTURABLE"
     NOT_FOUND = "NOT_FOUND"
@@ -41,6 +45,7 @@ class ErrorCode(StrEnum):
     REFUND_REJECTED = "REFUND_REJECTED"
     RESOLUTION_CONTRADICTED = "RESOLUTION_CONTRADICTED"
     SECOND_PERSON_NEEDED = "SECOND_PERSON_NEEDED"
+    WEAK_PASSWORD = "WEAK_PASSWORD"  # noqa: S105  a code, and no secret
 
 
 class FlorinError(Exception):
@@ -117,10 +122,22 @@ class InvalidAmount(Refusal):
     code = ErrorCode.INVALID_AMOUNT
 
 
+class InvalidCredentials(Refusal):
+    """The address or the password is wrong, or whoever they belong to may not sign in."""
+
+    code = ErrorCode.INVALID_CREDENTIALS
+
+
 class InvalidCurrency(Refusal):
     """The currency is not the one of the transaction, or the processor does not take it."""
 
     code = ErrorCode.INVALID_CURRENCY
+
+
+class InvalidEmail(Refusal):
+    """This cannot be an email address."""
+
+    code = ErrorCode.INVALID_EMAIL
 
 
 class InvalidExpiry(Refusal):
@@ -147,6 +164,12 @@ class InvalidPaymentMethod(Refusal):
     code = ErrorCode.INVALID_PAYMENT_METHOD
 
 
+class InvalidRefreshToken(Refusal):
+    """The refresh token does not hold: it was used before, or its session is over. Sign in again."""
+
+    code = ErrorCode.INVALID_REFRESH_TOKEN
+
+
 class InvalidScopes(Refusal):
     """An API key is for at least one capability, and for none that its owner lacks or that is for people alone."""
 
@@ -157,6 +180,12 @@ class InvalidText(Refusal):
     """The text is too long, or holds a character that cannot be stored (NUL or a lone surrogate)."""
 
     code = ErrorCode.INVALID_TEXT
+
+
+class InvalidToken(Refusal):
+    """The link does not hold: it was used before, is too old, or was cut off. Ask for another one."""
+
+    code = ErrorCode.INVALID_TOKEN
 
 
 class NotApprovable(Refusal):
@@ -248,6 +277,12 @@ class SecondPersonNeeded(Refusal):
     """Somebody else has to decide: you asked for this refund, or it is your own payment."""
 
     code = ErrorCode.SECOND_PERSON_NEEDED
+
+
+class WeakPassword(Refusal):
+    """The password is too short, too long, or one that is guessed first."""
+
+    code = ErrorCode.WEAK_PASSWORD
 
 
 class RequestError(FlorinError):

@@ -18,6 +18,8 @@ LedgerAccountId = NewType("LedgerAccountId", UUID)
 WebhookEventId = NewType("WebhookEventId", UUID)
 ApiKeyId = NewType("ApiKeyId", UUID)
 SessionId = NewType("SessionId", UUID)
+SignUpId = NewType("SignUpId", UUID)
+MailId = NewType("MailId", UUID)
 
 NIL = UUID(int=0)
 """The UUID that is nobody's (RFC 9562, section 5.9)."""

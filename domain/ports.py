@@ -13,10 +13,13 @@ from domain.access import Scope
 from domain.audit import AuditEntry
 from domain.idempotency import KeyRepository
 from domain.identity.api_keys import ApiKeyRepository
+from domain.identity.credentials import CredentialRepository
+from domain.identity.one_time import OneTimeTokenRepository
 from domain.identity.sessions import SessionRepository
 from domain.identity.users import User
 from domain.ids import AttemptId, RefundId, TransactionId, UserId, WebhookEventId
 from domain.ledger.entries import JournalEntry
+from domain.messaging.mails import MailRepository
 from domain.messaging.webhook_events import EventState, WebhookEvent
 from domain.payments.attempt import Alert, Attempt, AttemptKind, AttemptStep
 from domain.payments.dispute import Dispute
@@ -286,6 +289,10 @@ class UserRepository(Protocol):
 
     async def get_by_email(self, email: str) -> User | None: ...
 
+    async def save(self, user: User) -> None:
+        """Write a changed user, whose row the caller has locked."""
+        ...
+
 
 class UnitOfWork(Protocol):
     """One database transaction and everything that can be done in it."""
@@ -312,6 +319,12 @@ class UnitOfWork(Protocol):
     def api_keys(self) -> ApiKeyRepository: ...
     @property
     def sessions(self) -> SessionRepository: ...
+    @property
+    def credentials(self) -> CredentialRepository: ...
+    @property
+    def one_time_tokens(self) -> OneTimeTokenRepository: ...
+    @property
+    def mails(self) -> MailRepository: ...
     @property
     def sweeps(self) -> SweepRepository: ...
     @property

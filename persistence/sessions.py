@@ -2,12 +2,13 @@
 
 from datetime import datetime
 
-from sqlalchemy import RowMapping, insert, update
+from sqlalchemy import RowMapping, delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from domain.identity.sessions import Session, SessionKind
+from domain.identity.one_time import TokenDigest
+from domain.identity.sessions import PresentedToken, Session, SessionKind
 from domain.ids import SessionId, UserId
-from persistence.tables import sessions
+from persistence.tables import refresh_tokens, sessions
 
 
 class SqlSessions:
@@ -31,6 +32,30 @@ class SqlSessions:
             )
         )
 
+    async def add_token(self, digest: TokenDigest, session_id: SessionId, at: datetime) -> None:
+        await self._connection.execute(
+            insert(refresh_tokens).values(digest=digest, session_id=session_id, issued_at=at)
+        )
+
+    async def present(self, digest: TokenDigest) -> PresentedToken | None:
+        # Both rows are locked, so that whoever waited for them sees them as they were left, and not as they were found.
+        statement = (
+            select(*sessions.c, refresh_tokens.c.used_at)
+            .join_from(refresh_tokens, sessions, sessions.c.id == refresh_tokens.c.session_id)
+            .where(refresh_tokens.c.digest == digest)
+            .with_for_update()
+        )
+        row = (await self._connection.execute(statement)).mappings().one_or_none()
+        return None if row is None else PresentedToken(session_of(row), row["used_at"])
+
+    async def use_token(self, digest: TokenDigest, at: datetime) -> None:
+        statement = update(refresh_tokens).where(refresh_tokens.c.digest == digest).values(used_at=at)
+        await self._connection.execute(statement)
+
+    async def extend(self, session_id: SessionId, now: datetime, expires_at: datetime) -> None:
+        statement = update(sessions).where(sessions.c.id == session_id).values(last_used_at=now, expires_at=expires_at)
+        await self._connection.execute(statement)
+
     async def revoke(self, session_id: SessionId, user_id: UserId, at: datetime) -> bool:
         c = sessions.c
         statement = (
@@ -48,6 +73,17 @@ class SqlSessions:
             .values(revoked_at=at)
         )
         return (await self._connection.execute(statement)).rowcount
+
+    async def prune(self, over_before: datetime, limit: int) -> int:
+        c = sessions.c
+        over = (
+            select(c.id)
+            .where(or_(c.expires_at < over_before, c.revoked_at < over_before))
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+            .cte("over")
+        )
+        return (await self._connection.execute(delete(sessions).where(c.id.in_(select(over.c.id))))).rowcount
 
 
 def session_of(row: RowMapping) -> Session:

@@ -8,11 +8,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from persistence.api_keys import SqlApiKeys
 from persistence.attempts import SqlAttempts
 from persistence.audit import SqlAudit
+from persistence.credentials import SqlCredentials
 from persistence.discrepancies import SqlDiscrepancies
 from persistence.disputes import SqlDisputes
 from persistence.engine import autocommitting, reachable
 from persistence.keys import SqlKeys
 from persistence.ledger import SqlLedger
+from persistence.mails import SqlMails
+from persistence.one_time_tokens import SqlOneTimeTokens
 from persistence.reconciliation_runs import SqlReconciliationRuns
 from persistence.refunds import SqlRefunds
 from persistence.sessions import SqlSessions
@@ -37,6 +40,9 @@ class SqlUnitOfWork:
         self.users = SqlUsers(connection)
         self.api_keys = SqlApiKeys(connection)
         self.sessions = SqlSessions(connection)
+        self.credentials = SqlCredentials(connection)
+        self.one_time_tokens = SqlOneTimeTokens(connection)
+        self.mails = SqlMails(connection)
         self.sweeps = SqlSweeps(connection)
         self.discrepancies = SqlDiscrepancies(connection)
         self.reconciliation_runs = SqlReconciliationRuns(connection)

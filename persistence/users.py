@@ -1,6 +1,6 @@
 """Users in PostgreSQL."""
 
-from sqlalchemy import ColumnElement, RowMapping, func, select
+from sqlalchemy import ColumnElement, RowMapping, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -39,6 +39,13 @@ class SqlUsers:
 
     async def get_by_email(self, email: str) -> User | None:
         return await self._one(func.lower(users.c.email) == func.lower(email))
+
+    async def save(self, user: User) -> None:
+        await self._connection.execute(
+            update(users)
+            .where(users.c.id == user.id)
+            .values(role=user.role.value, email_verified_at=user.email_verified_at, disabled_at=user.disabled_at)
+        )
 
     async def _one(self, condition: ColumnElement[bool]) -> User | None:
         row = (await self._connection.execute(select(users).where(condition))).mappings().one_or_none()

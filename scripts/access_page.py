@@ -144,6 +144,8 @@ def access_page() -> str:
 def _needed(rule: Rule) -> str:
     if rule.anonymous:
         return "nothing"
+    if rule.in_person:
+        return "an access token, in person"
     return "credentials" if rule.capability is None else f"`{rule.capability}`"
 
 

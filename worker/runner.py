@@ -12,6 +12,8 @@ from typing import Protocol
 import structlog
 
 from domain.messaging.apply_webhooks import ApplyWebhooks
+from domain.messaging.mails import Mail, MailState
+from domain.messaging.send_mails import SendMails
 from domain.messaging.webhook_events import EventState, WebhookEvent
 from domain.payments.attempt import Attempt, AttemptState
 from domain.payments.recovery import Recovery
@@ -38,6 +40,7 @@ class WorkerConfig:
     sweep_poll_seconds: float = 5.0
     # More than one, because a long one, such as a reconciliation, must not hold up those that heal within minutes.
     sweeps_at_once: int = 4
+    mails_at_once: int = 4
 
 
 class Worker:
@@ -49,6 +52,7 @@ class Worker:
         webhooks: ApplyWebhooks,
         recovery: Recovery,
         sweeper: Sweeper,
+        mails: SendMails | None = None,
         wakeups: Wakeups,
         config: WorkerConfig,
     ) -> None:
@@ -59,11 +63,17 @@ class Worker:
         self._events = Lane("webhooks", places=config.concurrency, claim=webhooks.claim, work=self._apply)
         self._attempts = Lane("attempts", places=config.concurrency, claim=recovery.claim, work=self._resume)
         self._sweeps = Lane("sweeps", places=config.sweeps_at_once, claim=sweeper.claim, work=sweeper.run)
+        self._sender = mails
+        # Where no mail is sent from here, those that wait are left to a worker that does.
+        self._mails = (
+            None if mails is None else Lane("mails", places=config.mails_at_once, claim=mails.claim, work=self._send)
+        )
 
     def stop(self) -> None:
         """Finish what has been begun, then return from `run`."""
-        for lane in (self._events, self._attempts, self._sweeps):
-            lane.stop()
+        for lane in (self._events, self._attempts, self._sweeps, self._mails):
+            if lane is not None:
+                lane.stop()
 
     async def run(self) -> None:
         """Work until stopped. A database that is away is waited for, not given up on."""
@@ -74,20 +84,25 @@ class Worker:
             lanes.create_task(self._events.run(config.poll_seconds))
             lanes.create_task(self._attempts.run(config.poll_seconds))
             lanes.create_task(self._sweeps.run(config.sweep_poll_seconds))
+            if self._mails is not None:
+                lanes.create_task(self._mails.run(config.poll_seconds))
         listening.cancel()
         with suppress(asyncio.CancelledError):
             await listening
         log.info("worker.stopped")
 
     async def work_once(self) -> bool:
-        """Claim and do the events and attempts that are due now; True where a full lane suggests that there is more."""
-        return any(await asyncio.gather(self._events.once(), self._attempts.once()))
+        """Claim and do the events, attempts and mails due now; True where a full lane suggests that there is more."""
+        lanes = [self._events.once(), self._attempts.once()]
+        return any(await asyncio.gather(*lanes, *([] if self._mails is None else [self._mails.once()])))
 
     async def _listen(self) -> None:
         while True:
             await self._wakeups.wait()
             self._events.ring()
             self._attempts.ring()
+            if self._mails is not None:
+                self._mails.ring()
 
     # One object or attempt that fails unexpectedly must not keep the others from being done; it is taken up again.
     async def _apply(self, events: Sequence[WebhookEvent]) -> None:
@@ -118,3 +133,21 @@ class Worker:
                 log.error("attempt.parked", attempt_id=str(attempt.id), kind=attempt.kind.value, tries=attempt.tries)
             else:
                 log.info("attempt.resumed", attempt_id=str(attempt.id), kind=attempt.kind.value, tries=attempt.tries)
+
+    async def _send(self, mail: Mail) -> None:
+        if self._sender is None:
+            return
+        about = {"mail_id": str(mail.id), "kind": mail.kind.value, "tries": mail.tries}
+        try:
+            state = await self._sender.send(mail)
+        except Exception:
+            # It is claimed anew once the claim has run out.
+            log.exception("mail.failed", **about)
+            return
+        match state:
+            case MailState.FAILED:
+                log.error("mail.given_up", **about)
+            case MailState.WAITING:
+                log.warning("mail.deferred", **about)
+            case _:
+                log.info("mail.settled", **about, state=state.value)

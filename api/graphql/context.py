@@ -6,12 +6,13 @@ from typing import TypeAlias
 from strawberry.types import Info as StrawberryInfo
 
 from api.graphql.loaders import Loaders
+from api.graphql.people import PeopleActs
 from api.graphql.readers import Readers
 from domain.access import Actor, Capability
-from domain.errors import Unauthenticated
+from domain.errors import Forbidden, Unauthenticated
 from domain.identity.create_api_key import CreateApiKey
 from domain.identity.revoke_api_key import RevokeApiKey
-from domain.ids import SessionId
+from domain.ids import SessionId, UserId
 from domain.messaging.reapply_webhook import ReapplyWebhook
 from domain.payments.authorized import AuthorizedPayments
 from domain.payments.create_payment import CreatePayment
@@ -32,6 +33,7 @@ class Acts:
     reapply_webhook: ReapplyWebhook
     resolve_discrepancy: ResolveDiscrepancy
     resolve_attempt: ResolveAttempt
+    people: PeopleActs
     create_api_key: CreateApiKey
     revoke_api_key: RevokeApiKey
 
@@ -40,7 +42,8 @@ class Acts:
 class Context:
     """One request. `actor` is None for an anonymous one, `session_id` for one that no session is behind.
 
-    What the operation is comes to be known once its document has been read.
+    `address` is where the request came from, and `client` what the program called itself. What the operation is comes to be
+    known once its document has been read.
     """
 
     request_id: str
@@ -48,6 +51,8 @@ class Context:
     readers: Readers
     actor: Actor | None
     session_id: SessionId | None = None
+    address: str = ""
+    client: str | None = None
     operation_name: str | None = None
     operation_kind: str | None = None
     _loaders: Loaders | None = field(default=None, init=False)
@@ -57,6 +62,13 @@ class Context:
         if self.actor is None:
             raise Unauthenticated("Send an access token: Authorization: Bearer <token>.")
         return self.actor
+
+    def require_session(self) -> tuple[UserId, SessionId]:
+        """Whose session the request came by, and which. Raises Unauthenticated; Forbidden for a request by an API key."""
+        actor = self.require_actor()
+        if self.session_id is None:
+            raise Forbidden("This is done in person, with an access token, and not with an API key.")
+        return actor.user_id, self.session_id
 
     def require(self, capability: Capability) -> Actor:
         """Raises Unauthenticated, or Forbidden for whoever has not the capability."""
@@ -72,7 +84,7 @@ class Context:
     def loaders(self) -> Loaders:
         """The request's loaders, inside its actor's scope. Raises Unauthenticated."""
         if self._loaders is None:
-            self._loaders = Loaders(self.readers, self.require_actor())
+            self._loaders = Loaders(self.readers, self.require_actor(), self.acts.people.clock)
         return self._loaders
 
     def forget_loaded(self) -> None:

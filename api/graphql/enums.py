@@ -10,6 +10,7 @@ from strawberry.types.enum import StrawberryEnumDefinition
 from domain.access import MEANINGS, ActorKind, Capability, Role
 from domain.currencies import Currency
 from domain.errors import ErrorCode, Refusal, catalogue
+from domain.identity.sessions import SessionKind
 from domain.ledger.accounts import AccountKind
 from domain.ledger.entries import EntryKind
 from domain.messaging.webhook_events import EventState
@@ -216,6 +217,13 @@ _publish(
     Capability,
     {capability: f"{capability}: {MEANINGS[capability]}" for capability in Capability},
     description="Something that may be seen or done, by a role or an API key.",
+)
+_publish(
+    SessionKind,
+    {
+        SessionKind.SIGN_IN: "By signIn.",
+        SessionKind.COMMAND_LINE: "On the server's command line, by `florin token`.",
+    },
 )
 _publish(
     ActorKind,

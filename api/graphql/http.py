@@ -115,6 +115,8 @@ class GraphQLEndpoint:
             readers=self.readers,
             actor=actor,
             session_id=None if caller is None else caller.session_id,
+            address=address,
+            client=request.headers.get("user-agent"),
         )
         result = await self.executor.run(operation, context, address, read_only=request.method == "GET")
         record.operation = context.operation_name

@@ -10,6 +10,7 @@ from api.graphql.readers import Readers
 from domain.access import Actor, Capability
 from domain.audit import AuditEntry
 from domain.identity.api_keys import ApiKey
+from domain.identity.sessions import Session
 from domain.identity.users import User
 from domain.ids import (
     ApiKeyId,
@@ -28,19 +29,23 @@ from domain.payments.dispute import Dispute
 from domain.payments.queries import Page, PageRequest
 from domain.payments.refund import Refund
 from domain.payments.transaction import Transaction
+from domain.ports import Clock
 from domain.reconciliation.discrepancies import Discrepancy
 
 
 class Loaders:
     """One request's loaders. Every read is made inside the actor's scope."""
 
-    def __init__(self, readers: Readers, actor: Actor) -> None:
+    def __init__(self, readers: Readers, actor: Actor, clock: Clock) -> None:
         scope = actor.scope
         self._scope = scope
         batches = self._batches = Batches(asyncio.Semaphore(CONNECTIONS_PER_REQUEST))
         reader = readers.payments
         self._readers = readers
         self.ledger = LedgerLoaders(batches, readers.ledger, actor)
+        self.open_sessions: DataLoader[UserId, list[Session] | None] = batches.one(
+            lambda ids: readers.identity.open_sessions_of(ids, clock.now())
+        )
         self.users: DataLoader[UserId, User | None] = batches.one(lambda ids: reader.users_by_ids(ids, actor.people))
         self.transactions: DataLoader[TransactionId, Transaction | None] = batches.one(
             lambda ids: reader.transactions_by_ids(ids, scope)

@@ -6,6 +6,7 @@ from typing import Annotated
 import strawberry
 from strawberry.scalars import JSON
 
+from api.graphql.accounts import AccountMutations
 from api.graphql.api_keys import ApiKeyMutations
 from api.graphql.approvals import ApprovalMutations
 from api.graphql.context import Info
@@ -16,6 +17,7 @@ from api.graphql.problems import UserError, user_errors
 from api.graphql.recovery import RecoveryMutations
 from api.graphql.refunds import Refund, refund_type
 from api.graphql.rules import needs
+from api.graphql.sessions import SessionMutations
 from api.graphql.transactions import Transaction, transaction_type
 from api.graphql.webhooks import WebhookMutations
 from domain import ids
@@ -131,7 +133,15 @@ class VoidPayload:
 @strawberry.type(
     description="Everything that changes something. What takes an idempotency key can be repeated safely with the same one."
 )
-class Mutation(RecoveryMutations, WebhookMutations, DiscrepancyMutations, ApiKeyMutations, ApprovalMutations):
+class Mutation(
+    SessionMutations,
+    AccountMutations,
+    RecoveryMutations,
+    WebhookMutations,
+    DiscrepancyMutations,
+    ApiKeyMutations,
+    ApprovalMutations,
+):
     """The mutations."""
 
     @strawberry.mutation(

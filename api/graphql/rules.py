@@ -34,12 +34,14 @@ Resolver: TypeAlias = Callable[..., Any]
 class Rule:
     """What somebody needs for a field: a capability; else credentials; else nothing, where `anonymous`.
 
-    A field that is `withheld` is null for whoever lacks the capability; any other is refused to them.
+    What is only done `in_person` is refused to API keys. A field that is `withheld` is null for whoever lacks the capability;
+    any other is refused to them.
     """
 
     capability: Capability | None = None
     anonymous: bool = False
     withheld: bool = False
+    in_person: bool = False
 
 
 class RuleMissing(Exception):
@@ -51,6 +53,10 @@ ANYBODY: Metadata = {_RULE: Rule(anonymous=True)}
 
 SIGNED_IN: Metadata = {_RULE: Rule()}
 """For a root field that everybody with credentials may ask for."""
+
+
+IN_PERSON: Metadata = {_RULE: Rule(in_person=True)}
+"""For a root field that is about the session of whoever asks, which an API key has none of."""
 
 
 def needs(capability: Capability) -> Metadata:
@@ -100,11 +106,13 @@ def enforce(schema: GraphQLSchema) -> None:
 
 
 def _refused(rule: Rule, resolve: Resolver) -> Resolver:
-    capability = rule.capability
+    capability, in_person = rule.capability, rule.in_person
 
     def resolver(source: object, info: GraphQLResolveInfo[Context], **arguments: object) -> object:
         context = info.context
-        if capability is None:
+        if in_person:
+            context.require_session()
+        elif capability is None:
             context.require_actor()
         else:
             context.require(capability)

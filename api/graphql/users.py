@@ -8,6 +8,7 @@ import strawberry
 from api.graphql.context import Info
 from api.graphql.nodes import Node
 from api.graphql.paging import After, Before, Connection, First, Last, Ordering, connection, page_request
+from api.graphql.sessions import Session
 from api.graphql.transaction_links import LazyTransaction, linked
 from domain import ids
 from domain.access import Capability, Role
@@ -43,6 +44,25 @@ class User(Node):
     @strawberry.field(description="When the user was created.")
     def created_at(self) -> datetime:
         return self.record.created_at
+
+    @strawberry.field(
+        description="Whether the user has proved that the address is theirs, and since when; null where not."
+    )
+    def email_verified_at(self) -> datetime | None:
+        return self.record.email_verified_at
+
+    @strawberry.field(description="Since when the user is disabled and cannot sign in; null where they can.")
+    def disabled_at(self) -> datetime | None:
+        return self.record.disabled_at
+
+    @strawberry.field(
+        description="Your open sessions, the one that was used last first; null for anybody else's, and for API keys."
+    )
+    async def sessions(self, info: Info) -> list[Session] | None:
+        context = info.context
+        if context.session_id is None or self.record.id != context.require_actor().user_id:
+            return None
+        return [Session(record=each) for each in await context.loaders.open_sessions.load(self.record.id) or ()]
 
     @strawberry.field(description="The user's transactions, newest first, as far as the asker may see them.")
     async def transactions(

@@ -1,14 +1,11 @@
 """Create a user."""
 
-import re
-
 from domain.access import Role
+from domain.identity.addresses import is_email
 from domain.identity.users import User
 from domain.ids import UserId
 from domain.ports import Clock, IdSource, UnitsOfWork
 
-# Enough to catch a slip of the hand; whether mail arrives only mail can tell.
-_EMAIL = re.compile(r"[^@\s\x00]{1,64}@[^@\s\x00]{1,255}")
 NAME_LENGTH_MAX = 200
 
 
@@ -26,7 +23,7 @@ class CreateUser:
 
     async def __call__(self, *, email: str, name: str, role: Role) -> User:
         """Raises InvalidUser, and EmailTaken where the address belongs to a user already."""
-        if not _EMAIL.fullmatch(email):
+        if not is_email(email):
             raise InvalidUser(f"{email!r} is no email address.")
         if not name.strip() or len(name) > NAME_LENGTH_MAX or "\x00" in name:
             raise InvalidUser(f"A name holds 1 to {NAME_LENGTH_MAX} characters.")

@@ -1,10 +1,12 @@
 """What is read of users and their sessions, outside of any decision."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from domain.access import Role
+from domain.identity.sessions import Session
 from domain.ids import SessionId, UserId
 
 
@@ -23,4 +25,8 @@ class IdentityReader(Protocol):
 
     async def holder_of(self, session_id: SessionId, user_id: UserId, now: datetime) -> SessionHolder | None:
         """Who holds a session; None where it is not this user's, is over or revoked, or where the user is disabled."""
+        ...
+
+    async def open_sessions_of(self, user_ids: Sequence[UserId], now: datetime) -> dict[UserId, list[Session]]:
+        """The open sessions of users, the one that was used last first."""
         ...

@@ -3,9 +3,17 @@
 from persistence.tables.audit import audit_entries, audit_heads, audit_links
 from persistence.tables.base import metadata
 from persistence.tables.documents import trusted_documents
-from persistence.tables.identity import api_keys, sessions, users
+from persistence.tables.identity import (
+    api_keys,
+    credentials,
+    one_time_tokens,
+    refresh_tokens,
+    sessions,
+    sign_ups,
+    users,
+)
 from persistence.tables.ledger import journal_entries, ledger_accounts, ledger_entries
-from persistence.tables.messaging import webhook_events
+from persistence.tables.messaging import mails, webhook_events
 from persistence.tables.payments import attempts, disputes, idempotency_keys, refunds, transaction_edges, transactions
 from persistence.tables.reconciliation import discrepancies, reconciliation_findings, reconciliation_runs
 from persistence.tables.worker import sweeps
@@ -16,17 +24,22 @@ __all__ = [
     "audit_entries",
     "audit_heads",
     "audit_links",
+    "credentials",
     "discrepancies",
     "disputes",
     "idempotency_keys",
     "journal_entries",
     "ledger_accounts",
     "ledger_entries",
+    "mails",
     "metadata",
+    "one_time_tokens",
     "reconciliation_findings",
     "reconciliation_runs",
+    "refresh_tokens",
     "refunds",
     "sessions",
+    "sign_ups",
     "sweeps",
     "transaction_edges",
     "transactions",

@@ -69,3 +69,54 @@ api_keys = Table(
     Index("ix_api_keys_owner_id", "owner_id"),
     info=NEVER_DELETED,
 )
+
+refresh_tokens = Table(
+    "refresh_tokens",
+    metadata,
+    # Its hash; the token itself is stored nowhere. Those that were used stay, because one that comes again ends the session.
+    Column("digest", LargeBinary, primary_key=True),
+    Column("session_id", UUID, ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
+    moment("issued_at"),
+    moment("used_at", nullable=True),
+    Index("ix_refresh_tokens_session_id", "session_id"),
+)
+
+# Apart from the users, whom many places read: nothing that shows a user can show a hash.
+credentials = Table(
+    "credentials",
+    metadata,
+    Column("user_id", UUID, ForeignKey("users.id"), primary_key=True),
+    Column("password_hash", String(255), nullable=False),
+    moment("changed_at"),
+)
+
+sign_ups = Table(
+    "sign_ups",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("email", String(320), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("password_hash", String(255), nullable=False),
+    moment("created_at"),
+    moment("expires_at"),
+    Index("ix_sign_ups_email_lower", func.lower(text("email"))),
+    Index("ix_sign_ups_expires_at", "expires_at"),
+)
+
+one_time_tokens = Table(
+    "one_time_tokens",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("purpose", String(16), nullable=False),
+    Column("sign_up_id", UUID, ForeignKey("sign_ups.id", ondelete="CASCADE")),
+    Column("user_id", UUID, ForeignKey("users.id")),
+    moment("created_at"),
+    moment("expires_at"),
+    CheckConstraint("purpose IN ('SIGN_UP', 'VERIFY_EMAIL', 'RESET_PASSWORD')", name="purpose"),
+    CheckConstraint(
+        "(purpose = 'SIGN_UP') = (sign_up_id IS NOT NULL) AND (purpose = 'SIGN_UP') = (user_id IS NULL)", name="about"
+    ),
+    Index("ix_one_time_tokens_user_id", "user_id"),
+    Index("ix_one_time_tokens_sign_up_id", "sign_up_id"),
+    Index("ix_one_time_tokens_expires_at", "expires_at"),
+)

@@ -1,4 +1,4 @@
-"""The table of webhook events that came in."""
+"""The tables of messages: webhook events that came in, and mails that go out."""
 
 from sqlalchemy import (
     Boolean,
@@ -48,4 +48,24 @@ webhook_events = Table(
     Index("ix_webhook_events_state_received_at_public_id", "state", "received_at", "public_id"),
     Index("ix_webhook_events_type_received_at_public_id", "type", "received_at", "public_id"),
     Index("ix_webhook_events_reference_received_at_public_id", "reference", "received_at", "public_id"),
+)
+
+mails = Table(
+    "mails",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("kind", String(32), nullable=False),
+    Column("recipient", String(320), nullable=False),
+    # No foreign keys: what a mail is about may be gone by the time it is sent, and then there is nothing to say.
+    Column("sign_up_id", UUID),
+    Column("user_id", UUID),
+    Column("state", String(16), nullable=False),
+    Column("reason", Text),
+    Column("tries", Integer, nullable=False),
+    moment("created_at"),
+    moment("next_try_at"),
+    moment("settled_at", nullable=True),
+    CheckConstraint("state IN ('WAITING', 'SENT', 'SKIPPED', 'FAILED')", name="state"),
+    Index("ix_mails_due", "next_try_at", postgresql_where=text("state = 'WAITING'")),
+    Index("ix_mails_settled_at", "settled_at"),
 )

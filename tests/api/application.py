@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import httpx2
 import orjson
+from pwdlib.hashers.argon2 import Argon2Hasher
 from pydantic import SecretStr
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -17,6 +18,7 @@ from starlette.applications import Starlette
 from api.access_tokens import AccessTokens
 from api.graphql.execution import Unfinished
 from api.server import create_application
+from app.password_hashing import Argon2Passwords
 from app.settings import Environment, Settings
 from app.time_and_ids import SystemClock, TimeOrderedIds
 from app.wiring import Parts, assemble, open_worker, services
@@ -26,6 +28,8 @@ from domain.identity.sessions import Session, SessionKind
 from domain.identity.users import User
 from domain.ids import IdKind
 from domain.payments.queries import Reader
+from domain.ports import Clock
+from gateways.mail.smtp import MailTls
 from gateways.stripe.gateway import StripeGateway
 from persistence.reader import SqlReader
 from persistence.tables import (
@@ -247,6 +251,11 @@ class Florin:
         return [refund["amount"] for refund in made["data"] if refund["status"] in {"succeeded", "pending"}]
 
 
+def quick_passwords() -> Argon2Passwords:
+    """The real hash with the least work that it can be asked for: no test tries to guess a password by its hash."""
+    return Argon2Passwords(Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1))
+
+
 def settings_for(database_url: str, **changes: object) -> Settings:
     """The settings of a development server, as a mapping of the environment would give them."""
     # Any: pydantic checks what it is given.
@@ -257,13 +266,18 @@ def settings_for(database_url: str, **changes: object) -> Settings:
         "stripe_webhook_secret": (SecretStr(WEBHOOK_SECRET),),
         "stripe_api_base": SandboxConfig().base_url,
         "auth_signing_key": SecretStr(SIGNING_KEY),
+        "mail_host": "127.0.0.1",
+        "mail_tls": MailTls.NONE,
+        "mail_from": "shop@florin.example",
         **changes,
     }
     return Settings(**values)
 
 
 @asynccontextmanager
-async def running(engine: AsyncEngine, *, reader: Reader | None = None, **changes: object) -> AsyncIterator[Florin]:
+async def running(
+    engine: AsyncEngine, *, reader: Reader | None = None, clock: Clock | None = None, **changes: object
+) -> AsyncIterator[Florin]:
     """The application over an empty database. `changes` are to its settings; `reader` is read from instead of the tables.
 
     The sandbox answers, and its time passes when a test moves its clock; it sends webhooks only inside of `delivering`.
@@ -273,7 +287,7 @@ async def running(engine: AsyncEngine, *, reader: Reader | None = None, **change
     machine: Machine = sandbox_app.state.machine
     transport = httpx2.ASGITransport(app=sandbox_app)
     gateway = StripeGateway(settings.stripe(), transport=transport)
-    parts = assemble(settings, engine, gateway, SystemClock(), TimeOrderedIds())
+    parts = assemble(settings, engine, gateway, clock or SystemClock(), TimeOrderedIds(), passwords=quick_passwords())
     wired = services(_reading(parts, reader), settings.graphiql())
     app = create_application(wired)
     tokens = AccessTokens(settings.tokens(), parts.clock)

@@ -38,6 +38,8 @@ ADMINISTRATORS = frozenset({"margaret"})
 OWNER_AND_STAFF = EVERYBODY - {"alan"}
 CALLERS = ("anonymous", "ada", "alan", "grace", "margaret")
 
+ANYBODY = EVERYBODY | {"anonymous"}
+
 ROOT_FIELDS: Mapping[str, frozenset[str]] = {
     "Query.apiKeys": ADMINISTRATORS,
     "Query.attempts": STAFF,
@@ -64,6 +66,17 @@ ROOT_FIELDS: Mapping[str, frozenset[str]] = {
     "Mutation.resolveAttempt": ADMINISTRATORS,
     "Mutation.resolveDiscrepancy": ADMINISTRATORS,
     "Mutation.revokeApiKey": ADMINISTRATORS,
+    "Mutation.changePassword": EVERYBODY,
+    "Mutation.refreshSession": ANYBODY,
+    "Mutation.requestEmailVerification": EVERYBODY,
+    "Mutation.requestPasswordReset": ANYBODY,
+    "Mutation.resetPassword": ANYBODY,
+    "Mutation.revokeSession": EVERYBODY,
+    "Mutation.signIn": ANYBODY,
+    "Mutation.signOut": ANYBODY,
+    "Mutation.signOutEverywhere": EVERYBODY,
+    "Mutation.signUp": ANYBODY,
+    "Mutation.verifyEmail": ANYBODY,
     "Mutation.void": STAFF,
 }
 OBJECTS: Mapping[str, frozenset[str]] = {
@@ -113,6 +126,17 @@ SCOPES: Mapping[str, str | None] = {
     "Mutation.resolveAttempt": "attempts:resolve",
     "Mutation.resolveDiscrepancy": "reconciliation:resolve",
     "Mutation.revokeApiKey": "",
+    "Mutation.changePassword": "",
+    "Mutation.refreshSession": None,
+    "Mutation.requestEmailVerification": "",
+    "Mutation.requestPasswordReset": None,
+    "Mutation.resetPassword": None,
+    "Mutation.revokeSession": "",
+    "Mutation.signIn": None,
+    "Mutation.signOut": None,
+    "Mutation.signOutEverywhere": "",
+    "Mutation.signUp": None,
+    "Mutation.verifyEmail": None,
     "Mutation.void": "payments:capture",
 }
 OBJECT_SCOPES: Mapping[str, str] = {
@@ -159,7 +183,8 @@ def roots() -> dict[str, tuple[str, str, Any]]:  # Any: a field's arguments are 
     assert QUERY is not None
     assert MUTATION is not None
     found = ((f"{kind.name}.{name}", (word, name, field)) for word, kind in _operations() for name, field in _of(kind))
-    return dict(found)
+    # What ends the session of whoever asks comes last.
+    return dict(sorted(found, key=lambda each: each[0] == "Mutation.signOut"))
 
 
 def _operations() -> list[tuple[str, GraphQLObjectType]]:

@@ -265,3 +265,32 @@ def test_metrics_are_off_and_never_on_the_public_port(environment: pytest.Monkey
     assert _complaint() == "METRICS_PORT is the public port: metrics are not for the public."
     _set(environment, {"METRICS_PORT": "9464"})
     assert load_settings().metrics_port == 9464
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"MAIL_HOST": "smtp.example", "MAIL_FROM": "nonsense"}, "MAIL_FROM is no email address."),
+        (
+            {"MAIL_HOST": "smtp.example", "MAIL_FROM": "a@b.example", "MAIL_TLS": "none"},
+            "MAIL_TLS is none: what mails hold lets people in, and must not cross a network in the open.",
+        ),
+        ({"MAIL_FOLDER": "mails"}, "MAIL_FOLDER keeps mails from everybody they are for: never in production."),
+        ({"MAIL_LINKS_TO": "javascript:alert(1)"}, "MAIL_LINKS_TO is not valid:"),
+        ({"PASSWORD_LENGTH_MIN": "7"}, "PASSWORD_LENGTH_MIN is not valid:"),
+    ],
+)
+def test_mail_that_would_not_be_safe_is_refused(
+    environment: pytest.MonkeyPatch, values: Mapping[str, str], told: str
+) -> None:
+    _set(environment, values)
+    assert _complaint().startswith(told)
+
+
+def test_mail_needs_a_server(environment: pytest.MonkeyPatch) -> None:
+    assert (load_settings().sends_mail, load_settings().smtp()) == (False, None)
+    _set(environment, {"MAIL_HOST": "smtp.example", "MAIL_FROM": "shop@example.com", "MAIL_PASSWORD": CANARY})
+    smtp = load_settings().smtp()
+    assert smtp is not None
+    assert (smtp.host, smtp.port, smtp.tls, smtp.password) == ("smtp.example", 587, "starttls", CANARY)
+    assert CANARY not in repr(load_settings())
