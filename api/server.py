@@ -29,6 +29,7 @@ from api.throttle import Addresses, Throttle
 from domain.access import Capability
 from domain.errors import ObjectNotFound
 from domain.identity.authenticate_key import AuthenticateKey
+from domain.identity.authenticate_vouched import AuthenticateVouched
 from domain.messaging.receive_webhook import ReceiveWebhook
 from domain.ports import Clock, IdSource
 
@@ -57,6 +58,7 @@ class Services:
     readers: Readers
     tokens: AccessTokens
     authenticate_key: AuthenticateKey
+    authenticate_vouched: AuthenticateVouched | None
     admission: Admission
     readiness: ReadinessCheck
     clock: Clock
@@ -81,7 +83,11 @@ def create_application(services: Services, lifespan: Lifespan[Starlette] | None 
     endpoint = GraphQLEndpoint(
         executor=executor,
         authentication=Authentication(
-            services.tokens, services.readers.identity, services.authenticate_key, services.clock
+            services.tokens,
+            services.readers.identity,
+            services.authenticate_key,
+            services.authenticate_vouched,
+            services.clock,
         ),
         admission=services.admission,
         acts=services.acts,

@@ -32,6 +32,7 @@ from api.graphql.execution import ExecutionConfig
 from api.graphql.guards import DocumentLimits
 from api.server import WireConfig
 from api.signing_keys import KeySource, fixed_keys
+from app.identity_settings import ProviderSettings, check_providers, read_providers
 from app.signing_keys_file import KeysFile, KeysFileUnusable
 from domain.currencies import Currency
 from domain.identity.addresses import is_email
@@ -170,6 +171,11 @@ class Settings(BaseSettings):
     )
     auth_issuer: str = Field(default="florin", min_length=1, description="The `iss` of access tokens.")
     auth_audience: str = Field(default="florin", min_length=1, description="The `aud` of access tokens.")
+    identity_providers: Annotated[dict[str, ProviderSettings], NoDecode] = Field(
+        default={},
+        description='Who else may vouch for people, as JSON: `{"okta": {"issuer": "https://...", ...}}`. See '
+        "[identity providers](identity-providers.md).",
+    )
     customers_may_refund: bool = Field(
         default=True, description="Whether customers may refund their own payments, or only staff."
     )
@@ -395,6 +401,11 @@ class Settings(BaseSettings):
     def _read_amounts(cls, value: object) -> object:
         return read_amounts(value) if isinstance(value, str) else value
 
+    @field_validator("identity_providers", mode="before")
+    @classmethod
+    def _read_providers(cls, value: object) -> object:
+        return read_providers(value) if isinstance(value, str) else value
+
     @field_validator("graphiql_tokens", mode="before")
     @classmethod
     def _read_tokens(cls, value: object) -> object:
@@ -421,6 +432,12 @@ class Settings(BaseSettings):
             raise ValueError(
                 "MAIL_TLS is none: what mails hold lets people in, and must not cross a network in the open"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _providers_are_safe(self) -> Self:
+        production = self.environment is Environment.PRODUCTION
+        check_providers(self.identity_providers, own_issuer=self.auth_issuer, production=production)
         return self
 
     @model_validator(mode="after")

@@ -18,6 +18,7 @@ from api.graphql.trusted import Admission
 from api.server import Services
 from app.alerts import LoggedAlerts
 from app.database_checks import durability_complaint
+from app.identity_providers import Providers, admit_over, providers_of, vouched_over
 from app.limiting import Limiting, limiting
 from app.metrics import Metrics
 from app.metrics_server import serving_metrics
@@ -103,6 +104,7 @@ class Parts:
     webhooks: ApplyWebhooks
     bell: RingByNotify
     key_directory: SqlKeyDirectory
+    providers: Providers
     limiting: Limiting
     metrics: Metrics
     passwords: PasswordHasher
@@ -120,6 +122,7 @@ async def open_parts(settings: Settings, database: DatabaseConfig | None = None)
     finally:
         await parts.bell.close()
         await parts.key_directory.close()
+        await parts.providers.close()
         await parts.limiting.close()
         await gateway.close()
         await engine.dispose()
@@ -153,6 +156,7 @@ def assemble(
         refresh=refresh,
         bell=RingByNotify(engine),
         key_directory=SqlKeyDirectory(engine),
+        providers=providers_of(settings),
         limiting=limiting(settings),
         metrics=metrics or Metrics(),
         passwords=passwords or Argon2Passwords(),
@@ -217,6 +221,9 @@ def services(parts: Parts, graphiql: GraphiqlConfig | None) -> Services:
         tokens=tokens,
         admission=Admission(SqlTrustedDocuments(parts.engine), only_trusted=settings.trusted_documents_only),
         authenticate_key=AuthenticateKey(parts.key_directory, live=settings.live),
+        authenticate_vouched=vouched_over(
+            parts.providers, parts.engine, admit_over(settings, parts.units, parts.clock, parts.ids)
+        ),
         readiness=lambda: readiness(parts.engine, settings.environment),
         clock=parts.clock,
         ids=parts.ids,

@@ -123,6 +123,11 @@ ROLES: Mapping[Role, Rights] = {
 """The table: what each role may see and do."""
 
 
+def lesser(one: Role, other: Role) -> Role:
+    """Of two roles the one that may do less. Each role may do all that the one below it may."""
+    return one if ROLES[one].capabilities <= ROLES[other].capabilities else other
+
+
 @dataclass(frozen=True, slots=True)
 class KeyInUse:
     """The API key by which an actor acts. What its scopes name of FOR_PEOPLE_ALONE counts for nothing."""

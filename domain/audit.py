@@ -54,6 +54,9 @@ class AuditAction(StrEnum):
     PASSWORD_CHANGED = "password.changed"  # noqa: S105  as above
     PASSWORD_RESET_REQUESTED = "password.reset_requested"  # noqa: S105  as above
     PASSWORD_RESET = "password.reset"  # noqa: S105  as above
+    USER_ADMITTED = "user.admitted"
+    USER_ROLE_GRANTED = "user.role_granted"
+    IDENTITY_LINKED = "identity.linked"
 
 
 class Origin(StrEnum):

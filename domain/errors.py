@@ -347,6 +347,10 @@ class Unauthenticated(RequestError):
     code = "UNAUTHENTICATED"
 
 
+class NotAdmitted(Unauthenticated):
+    """Your identity provider vouches for you, but you have no account here that you may use."""
+
+
 class Unavailable(RequestError):
     """The service cannot answer right now. Try again."""
 

@@ -15,6 +15,7 @@ from domain.idempotency import KeyRepository
 from domain.identity.api_keys import ApiKeyRepository
 from domain.identity.credentials import CredentialRepository
 from domain.identity.one_time import OneTimeTokenRepository
+from domain.identity.providers import IdentityRepository
 from domain.identity.sessions import SessionRepository
 from domain.identity.users import User
 from domain.ids import AttemptId, RefundId, TransactionId, UserId, WebhookEventId
@@ -289,6 +290,10 @@ class UserRepository(Protocol):
 
     async def get_by_email(self, email: str) -> User | None: ...
 
+    async def lock_by_email(self, email: str) -> User | None:
+        """The user with an address, under their row's lock."""
+        ...
+
     async def save(self, user: User) -> None:
         """Write a changed user, whose row the caller has locked."""
         ...
@@ -325,6 +330,8 @@ class UnitOfWork(Protocol):
     def one_time_tokens(self) -> OneTimeTokenRepository: ...
     @property
     def mails(self) -> MailRepository: ...
+    @property
+    def identities(self) -> IdentityRepository: ...
     @property
     def sweeps(self) -> SweepRepository: ...
     @property

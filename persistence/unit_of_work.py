@@ -12,6 +12,7 @@ from persistence.credentials import SqlCredentials
 from persistence.discrepancies import SqlDiscrepancies
 from persistence.disputes import SqlDisputes
 from persistence.engine import autocommitting, reachable
+from persistence.identities import SqlIdentities
 from persistence.keys import SqlKeys
 from persistence.ledger import SqlLedger
 from persistence.mails import SqlMails
@@ -43,6 +44,7 @@ class SqlUnitOfWork:
         self.credentials = SqlCredentials(connection)
         self.one_time_tokens = SqlOneTimeTokens(connection)
         self.mails = SqlMails(connection)
+        self.identities = SqlIdentities(connection)
         self.sweeps = SqlSweeps(connection)
         self.discrepancies = SqlDiscrepancies(connection)
         self.reconciliation_runs = SqlReconciliationRuns(connection)

@@ -38,7 +38,10 @@ class SqlUsers:
         return await self._one(users.c.id == user_id)
 
     async def get_by_email(self, email: str) -> User | None:
-        return await self._one(func.lower(users.c.email) == func.lower(email))
+        return await self._one(_has(email))
+
+    async def lock_by_email(self, email: str) -> User | None:
+        return await self._one(_has(email), locked=True)
 
     async def save(self, user: User) -> None:
         await self._connection.execute(
@@ -47,9 +50,15 @@ class SqlUsers:
             .values(role=user.role.value, email_verified_at=user.email_verified_at, disabled_at=user.disabled_at)
         )
 
-    async def _one(self, condition: ColumnElement[bool]) -> User | None:
-        row = (await self._connection.execute(select(users).where(condition))).mappings().one_or_none()
+    async def _one(self, condition: ColumnElement[bool], *, locked: bool = False) -> User | None:
+        statement = select(users).where(condition)
+        found = await self._connection.execute(statement.with_for_update() if locked else statement)
+        row = found.mappings().one_or_none()
         return user_of(row) if row is not None else None
+
+
+def _has(email: str) -> ColumnElement[bool]:
+    return func.lower(users.c.email) == func.lower(email)
 
 
 def user_of(row: RowMapping) -> User:

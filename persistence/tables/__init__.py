@@ -6,6 +6,7 @@ from persistence.tables.documents import trusted_documents
 from persistence.tables.identity import (
     api_keys,
     credentials,
+    identities,
     one_time_tokens,
     refresh_tokens,
     sessions,
@@ -28,6 +29,7 @@ __all__ = [
     "discrepancies",
     "disputes",
     "idempotency_keys",
+    "identities",
     "journal_entries",
     "ledger_accounts",
     "ledger_entries",

@@ -1,4 +1,4 @@
-"""The tables of identity: users, their sessions, and the API keys that act for them."""
+"""The tables of identity: users, who they are elsewhere, their sessions, and the API keys that act for them."""
 
 from sqlalchemy import (
     Boolean,
@@ -30,6 +30,21 @@ users = Table(
     CheckConstraint("role IN ('CUSTOMER', 'SUPPORT', 'ADMIN')", name="role"),
     Index("uq_users_email_lower", func.lower(text("email")), unique=True),
     Index("ix_users_created_at_id", "created_at", "id"),
+)
+
+# Whom identity providers vouch for, by what they call them (issuer and subject), which never changes hands as addresses do.
+identities = Table(
+    "identities",
+    metadata,
+    Column("issuer", String(512), primary_key=True),
+    Column("subject", String(255), primary_key=True),
+    Column("user_id", UUID, ForeignKey("users.id"), nullable=False),
+    Column("granted_role", String(16)),
+    moment("granted_at"),
+    moment("created_at"),
+    CheckConstraint("granted_role IN ('CUSTOMER', 'SUPPORT', 'ADMIN')", name="granted_role"),
+    Index("ix_identities_user_id", "user_id"),
+    info=NEVER_DELETED,
 )
 
 sessions = Table(

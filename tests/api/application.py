@@ -322,6 +322,7 @@ async def running(
             grace=grace,
             margaret=margaret,
         )
+        await parts.providers.close()
         await gateway.close()
     machine.close()
 

@@ -294,3 +294,77 @@ def test_mail_needs_a_server(environment: pytest.MonkeyPatch) -> None:
     assert smtp is not None
     assert (smtp.host, smtp.port, smtp.tls, smtp.password) == ("smtp.example", 587, "starttls", CANARY)
     assert CANARY not in repr(load_settings())
+
+
+PROVIDER = {"issuer": "https://acme.okta.com", "audience": "api://florin"}
+CLIENT = {"client_id": "florin", "client_secret": CANARY}
+
+BAD_PROVIDERS: Mapping[str, tuple[str, str]] = {
+    "no JSON": ("{" + CANARY, "no JSON object"),
+    "a list": ("[]", "no JSON object"),
+    "a name that is none": (json.dumps({"Okta Inc": PROVIDER}), "small letters"),
+    "no issuer": (json.dumps({"okta": {"audience": "x"}}), "okta.issuer"),
+    "an unknown word": (json.dumps({"okta": {**PROVIDER, "verify": False}}), "okta.verify"),
+    "nothing to do": (json.dumps({"okta": {"issuer": "https://acme.okta.com"}}), "audience or client_id"),
+    "a role that is none": (
+        json.dumps({"okta": {**PROVIDER, "roles": {"x": "ROOT"}, "role_claim": "g"}}),
+        "okta.roles",
+    ),
+    "roles without a claim": (json.dumps({"okta": {**PROVIDER, "roles": {"x": "ADMIN"}}}), "belong together"),
+    "an algorithm by a shared secret": (json.dumps({"okta": {**PROVIDER, "algorithms": ["HS256"]}}), "okta.algorithms"),
+    "no algorithm": (json.dumps({"okta": {**PROVIDER, "algorithms": ["none"]}}), "okta.algorithms"),
+    "no TLS": (json.dumps({"okta": {**PROVIDER, "issuer": "http://acme.okta.com"}}), "no https:// URL"),
+    "no TLS to this machine": (json.dumps({"okta": {**PROVIDER, "issuer": "http://127.0.0.1:1"}}), "no https:// URL"),
+    "a password in the issuer": (
+        json.dumps({"okta": {**PROVIDER, "issuer": f"https://u:{CANARY}@x.com"}}),
+        "no https://",
+    ),
+    "one issuer twice": (json.dumps({"a": PROVIDER, "b": PROVIDER}), "twice"),
+    "ID tokens as access tokens": (json.dumps({"okta": {**PROVIDER, **CLIENT, "audience": "florin"}}), "ID tokens"),
+    "two secrets": (json.dumps({"okta": {**PROVIDER, **CLIENT, "client_secret_file": "/x"}}), "exclude each other"),
+    "no secret": (json.dumps({"okta": {**PROVIDER, "client_id": "florin"}}), "a client has a secret"),
+    "a file that is not there": (
+        json.dumps({"okta": {**PROVIDER, "client_id": "florin", "client_secret_file": f"/{CANARY}"}}),
+        "cannot be read",
+    ),
+}
+
+
+@pytest.mark.parametrize("why", BAD_PROVIDERS)
+def test_identity_providers_that_cannot_be_right_stop_the_start(environment: pytest.MonkeyPatch, why: str) -> None:
+    text, told = BAD_PROVIDERS[why]
+    environment.setenv("IDENTITY_PROVIDERS", text)
+    with pytest.raises(InvalidSettings) as caught:
+        load_settings()
+    assert told in str(caught.value)
+    assert "IDENTITY_PROVIDERS" in str(caught.value)
+    assert CANARY not in str(caught.value)
+
+
+def test_our_own_issuer_is_no_provider(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("IDENTITY_PROVIDERS", json.dumps({"okta": PROVIDER}))
+    environment.setenv("AUTH_ISSUER", PROVIDER["issuer"])
+    with pytest.raises(InvalidSettings, match="AUTH_ISSUER"):
+        load_settings()
+
+
+def test_identity_providers_are_read_and_show_no_secret(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text(f"{CANARY}-file\n")
+    providers = {
+        "okta": {**PROVIDER, "role_claim": "groups", "roles": {"x": "ADMIN"}},
+        "keycloak": {
+            "issuer": "https://sso.example/realms/x",
+            "client_id": "florin",
+            "client_secret_file": str(secret),
+        },
+    }
+    environment.setenv("IDENTITY_PROVIDERS", json.dumps(providers))
+    settings = load_settings()
+    okta, keycloak = (provider.config(name) for name, provider in settings.identity_providers.items())
+    assert (okta.role_claim, dict(okta.roles), okta.sign_in) == (("groups",), {"x": "ADMIN"}, None)
+    assert okta.token_types == {"at+jwt", "application/at+jwt"}
+    assert keycloak.sign_in is not None
+    assert keycloak.sign_in.client_secret == f"{CANARY}-file"
+    for shown in (repr(settings), repr(keycloak), str(settings.model_dump())):
+        assert CANARY not in shown

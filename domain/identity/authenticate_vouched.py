@@ -1,0 +1,24 @@
+"""From an identity provider's access token to the actor who acts by it."""
+
+from domain.access import Actor
+from domain.identity.admit_person import AdmitPerson
+from domain.identity.providers import IdentityDirectory, TokenVerifier
+
+
+class AuthenticateVouched:
+    """Finds out who acts by a provider's token: by one statement, except for whoever is seen for the first time or got a role."""
+
+    def __init__(self, verifier: TokenVerifier, directory: IdentityDirectory, admit: AdmitPerson) -> None:
+        self._verifier = verifier
+        self._directory = directory
+        self._admit = admit
+
+    async def __call__(self, token: str) -> Actor | None:
+        """None for a token of no provider that we know. Raises Unauthenticated, NotAdmitted or Unavailable."""
+        vouched = await self._verifier.verify(token)
+        if vouched is None:
+            return None
+        holder = await self._directory.holder_of(vouched.issuer, vouched.subject)
+        if holder is None or holder.learns_from(vouched):
+            holder = await self._admit(vouched)
+        return Actor(user_id=holder.user_id, role=holder.role_by(vouched))

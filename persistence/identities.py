@@ -1,0 +1,93 @@
+"""Identities in PostgreSQL: whom providers vouch for, and how they are looked up for each request."""
+
+from sqlalchemy import RowMapping, bindparam, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from domain.access import Role
+from domain.identity.providers import Identity, VouchedHolder
+from domain.identity.users import User
+from domain.ids import UserId
+from persistence.engine import autocommitting
+from persistence.tables import identities, users
+from persistence.users import user_of
+
+_C = identities.c
+_OF_IDENTITY = tuple(column.label(f"identity_{column.name}") for column in _C)
+
+# Asked with every request by a provider's token, so it is built once. Two look-ups by key, in one statement.
+_HOLDER = (
+    select(users.c.id, users.c.role, _C.granted_role, _C.granted_at)
+    .join_from(identities, users, users.c.id == _C.user_id)
+    .where(_C.issuer == bindparam("issuer"), _C.subject == bindparam("subject"), users.c.disabled_at.is_(None))
+)
+
+
+class SqlIdentities:
+    """The repository behind `domain.identity.providers.IdentityRepository`."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def lock(self, issuer: str, subject: str) -> tuple[Identity, User] | None:
+        statement = (
+            select(*users.c, *_OF_IDENTITY)
+            .join_from(identities, users, users.c.id == _C.user_id)
+            .where(_C.issuer == issuer, _C.subject == subject)
+            .with_for_update()
+        )
+        row = (await self._connection.execute(statement)).mappings().one_or_none()
+        return None if row is None else (_identity_of(row), user_of(row))
+
+    async def add(self, identity: Identity) -> bool:
+        statement = (
+            insert(identities)
+            .values(
+                issuer=identity.issuer,
+                subject=identity.subject,
+                user_id=identity.user_id,
+                granted_role=identity.granted_role,
+                granted_at=identity.granted_at,
+                created_at=identity.created_at,
+            )
+            .on_conflict_do_nothing()
+        )
+        return (await self._connection.execute(statement)).rowcount == 1
+
+    async def grant(self, identity: Identity) -> None:
+        statement = (
+            update(identities)
+            .where(_C.issuer == identity.issuer, _C.subject == identity.subject)
+            .values(granted_role=identity.granted_role, granted_at=identity.granted_at)
+        )
+        await self._connection.execute(statement)
+
+
+class SqlIdentityDirectory:
+    """The port `domain.identity.providers.IdentityDirectory`."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def holder_of(self, issuer: str, subject: str) -> VouchedHolder | None:
+        async with autocommitting(self._engine) as connection:
+            found = await connection.execute(_HOLDER, {"issuer": issuer, "subject": subject})
+            row = found.one_or_none()
+        if row is None:
+            return None
+        return VouchedHolder(UserId(row.id), Role(row.role), _role_of(row.granted_role), row.granted_at)
+
+
+def _identity_of(row: RowMapping) -> Identity:
+    return Identity(
+        issuer=row["identity_issuer"],
+        subject=row["identity_subject"],
+        user_id=UserId(row["identity_user_id"]),
+        granted_role=_role_of(row["identity_granted_role"]),
+        granted_at=row["identity_granted_at"],
+        created_at=row["identity_created_at"],
+    )
+
+
+def _role_of(text: str | None) -> Role | None:
+    return None if text is None else Role(text)
