@@ -3,9 +3,12 @@
 from graphql import GraphQLError, TypeInfo, TypeInfoVisitor, Visitor, parse, validate, visit
 from graphql.language import FieldNode
 
+from api.graphql.documents import Documents
+from api.graphql.guards import DocumentLimits
 from api.graphql.rules import rule_of
 from api.graphql.schema import schema as strawberry_schema
 from domain.access import Capability
+from domain.errors import BadInput
 from domain.trusted_documents import TrustedDocument
 
 _SCHEMA = strawberry_schema._schema  # noqa: SLF001  Strawberry has no public name for the graphql-core schema inside
@@ -20,6 +23,10 @@ def complaint_about(document: TrustedDocument) -> str | None:
     errors = validate(_SCHEMA, ast)
     if errors:
         return errors[0].message
+    try:
+        Documents(_SCHEMA, DocumentLimits()).read(document.text)
+    except BadInput as error:
+        return error.message
     if document.capabilities is None:
         return None
     info = TypeInfo(_SCHEMA)

@@ -1,6 +1,6 @@
 """Counters and buckets in Redis, for several processes that allow one amount together.
 
-Limits must never keep a payment from being made: where Redis cannot be reached within a quarter of a second, each process
+Limits must never keep a payment from being made: where Redis cannot be reached within half a second, each process
 counts for itself until it can.
 """
 
@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import structlog
 from limits.aio.storage import RedisStorage
-from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -19,7 +19,9 @@ from gateways.counters.memory import MemoryBuckets, MemoryCounters
 
 log = structlog.get_logger(__name__)
 
-_TIMEOUT_SECONDS: Final = 0.25
+_TIMEOUT_SECONDS: Final = 0.5
+# Few, or a burst would open hundreds at once, and the last of them would look like an outage.
+_CONNECTIONS_MAX: Final = 16
 # After a failure Redis is left alone for so long, or every request would wait for it.
 _PAUSE_SECONDS: Final = 2.0
 _IMPLEMENTATION: Final = "redispy"
@@ -57,10 +59,12 @@ class _Outage:
         log.warning("limits.redis_unreachable", error=type(error).__name__)
 
 
-def _pool(url: str) -> ConnectionPool:
+def _pool(url: str) -> BlockingConnectionPool:
     """Connections that give up at once: whoever asks is a request that waits."""
-    return ConnectionPool.from_url(
+    return BlockingConnectionPool.from_url(
         url,
+        max_connections=_CONNECTIONS_MAX,
+        timeout=_TIMEOUT_SECONDS,
         socket_timeout=_TIMEOUT_SECONDS,
         socket_connect_timeout=_TIMEOUT_SECONDS,
         retry=Retry(NoBackoff(), 0),

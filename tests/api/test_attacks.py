@@ -1,11 +1,15 @@
 """A server as production runs it, under the checks of graphql-cop and what else is tried on any GraphQL address.
 
 graphql-cop's package on the index is a placeholder, so that its twelve checks are made here anew; clairvoyance, which rebuilds a
-schema from error messages, is run as it is where it is installed.
+schema from error messages, is run as it is.
 """
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 from urllib.parse import quote, urlencode
 
 import httpx2
@@ -16,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from api.graphql.schema import schema
 from app.settings import Environment
 from tests.api.application import PAY, Florin, Json, payment, running
+from tests.support.serving import serving
 
 ORIGIN = "https://shop.example"
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
@@ -290,3 +295,44 @@ async def test_a_websocket_is_refused_by_the_application_too(florin: Florin) -> 
         }
         await florin.app(scope, receive, send)  # type: ignore[arg-type]  # a message is a mapping to Starlette
         assert [message["type"] for message in sent] == ["websocket.close"]
+
+
+@pytest.fixture(scope="session")
+def clairvoyance() -> Sequence[str]:
+    """The command, in an environment of its own: it wants an older `rich` than Florin does."""
+    own = Path(__file__).parents[2] / ".tools" / "uv" / "bin" / "uv"
+    uv = str(own) if own.exists() else shutil.which("uv")
+    if uv is None:
+        pytest.skip("uv is not here to run clairvoyance")
+    command = (uv, "tool", "run", "--quiet", "--from", "clairvoyance==2.5.5", "clairvoyance")
+    # Installed here, so that the runs themselves take no longer than they take.
+    subprocess.run([*command, "--help"], check=True, capture_output=True, timeout=120)
+    return command
+
+
+@pytest.mark.parametrize("shown", [False, True], ids=["production", "where everybody may introspect"])
+async def test_clairvoyance_rebuilds_nothing(
+    engine: AsyncEngine, tmp_path: Path, clairvoyance: Sequence[str], shown: bool
+) -> None:
+    """It is given the very names of the schema, and asks for each by itself. Where messages tell, it finds them."""
+    words = tmp_path / "words.txt"
+    words.write_text("\n".join(["me", "transactions", "nodes", "createPayment", "transaction", "refunds", "login"]))
+    found = tmp_path / "schema.json"
+    async with (
+        running(engine, environment=Environment.PRODUCTION, introspection_in_production=shown) as florin,
+        serving(florin.app) as url,
+    ):
+        process = await asyncio.create_subprocess_exec(
+            *(*clairvoyance, "-w", str(words), "-o", str(found), "-m", "1", f"{url}/graphql"),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        try:
+            async with asyncio.timeout(60):
+                output, _ = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+    rebuilt = (output.decode() if not found.exists() else found.read_text()).split('"')
+    assert ("TransactionConnection" in rebuilt) is shown

@@ -50,8 +50,8 @@ async def test_a_counter_counts_each_key_by_itself(counters: Counters) -> None:
 
 
 async def test_no_addition_is_lost_among_many_at_once(counters: Counters) -> None:
-    found = await asyncio.gather(*(counters.add("a", 1, 60) for _ in range(100)))
-    assert sorted(found) == list(range(1, 101))
+    found = await asyncio.gather(*(counters.add("a", 1, 60) for _ in range(40)))
+    assert sorted(found) == list(range(1, 41))
 
 
 async def test_a_limit_allows_its_amount_and_no_more(counters: Counters) -> None:
@@ -100,7 +100,7 @@ async def test_a_bucket_can_be_overfilled_by_work_that_is_done_already(buckets: 
 
 
 async def test_a_bucket_is_never_overfilled_by_many_at_once(buckets: CostBuckets) -> None:
-    left = await asyncio.gather(*(buckets.pour("a", 10) for _ in range(50)))
+    left = await asyncio.gather(*(buckets.pour("a", 10) for _ in range(40)))
     assert sum(each >= 0 for each in left) == 10
 
 
