@@ -27,6 +27,7 @@ from app.people import people_acts, send_mails
 from app.settings import Environment, Settings
 from app.time_and_ids import SystemClock, TimeOrderedIds
 from domain.errors import Unavailable
+from domain.identity.administer_users import AdministerUsers
 from domain.identity.authenticate_key import AuthenticateKey
 from domain.identity.create_api_key import CreateApiKey
 from domain.identity.passwords import PasswordHasher
@@ -201,6 +202,7 @@ def services(parts: Parts, graphiql: GraphiqlConfig | None) -> Services:
             ),
             resolve_discrepancy=ResolveDiscrepancy(units=parts.units, clock=parts.clock, ids=parts.ids),
             people=people_acts(parts, tokens),
+            administer_users=AdministerUsers(units=parts.units, clock=parts.clock, ids=parts.ids),
             create_api_key=create_api_key_over(parts),
             revoke_api_key=RevokeApiKey(units=parts.units, clock=parts.clock, ids=parts.ids),
         ),

@@ -48,6 +48,9 @@ class AuditAction(StrEnum):
     SESSION_TOKEN_REUSED = "session.token_reused"  # noqa: S105  what happened, and no token
     SESSION_ENDED = "session.ended"
     SESSIONS_ENDED = "sessions.ended"
+    USER_ROLE_CHANGED = "user.role_changed"
+    USER_DISABLED = "user.disabled"
+    USER_ENABLED = "user.enabled"
     USER_SIGNED_UP = "user.signed_up"
     EMAIL_VERIFICATION_REQUESTED = "email.verification_requested"
     EMAIL_VERIFIED = "email.verified"

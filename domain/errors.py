@@ -38,6 +38,7 @@ class ErrorCode(StrEnum):
     NOT_REFUNDABLE = "NOT_REFUNDABLE"
     NOT_RESOLVABLE = "NOT_RESOLVABLE"
     NOT_VOIDABLE = "NOT_VOIDABLE"
+    OWN_ACCOUNT = "OWN_ACCOUNT"
     PROCESSOR_REFUSED = "PROCESSOR_REFUSED"
     PROCESSOR_UNAVAILABLE = "PROCESSOR_UNAVAILABLE"
     REFUND_EXCEEDS_REMAINING = "REFUND_EXCEEDS_REMAINING"
@@ -228,6 +229,12 @@ class NotVoidable(Refusal):
     """Only a transaction whose money has not been captured can be voided."""
 
     code = ErrorCode.NOT_VOIDABLE
+
+
+class OwnAccount(Refusal):
+    """Nobody changes their own role or disables themselves: another administrator does, and so one always remains."""
+
+    code = ErrorCode.OWN_ACCOUNT
 
 
 class ProcessorRefused(Refusal):

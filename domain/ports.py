@@ -294,6 +294,14 @@ class UserRepository(Protocol):
         """The user with an address, under their row's lock."""
         ...
 
+    async def lock_administrators(self) -> set[UserId]:
+        """Every administrator who is not disabled, locked, always in one order."""
+        ...
+
+    async def lock(self, user_id: UserId) -> User | None:
+        """The user under the row's lock."""
+        ...
+
     async def save(self, user: User) -> None:
         """Write a changed user, whose row the caller has locked."""
         ...

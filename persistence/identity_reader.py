@@ -3,16 +3,22 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import ColumnElement, bindparam, func, select
 
-from domain.access import Role
-from domain.identity.queries import SessionHolder
+from domain.access import Actor, Role
+from domain.identity.queries import SessionHolder, UserFilter
 from domain.identity.sessions import Session
+from domain.identity.users import User
 from domain.ids import SessionId, UserId
+from domain.payments.queries import Page, PageRequest
 from persistence.batched_reader import BatchedReader, among
 from persistence.engine import autocommitting
+from persistence.paging import Keyset
 from persistence.sessions import session_of
 from persistence.tables import sessions, users
+from persistence.users import user_of
+
+_NEWEST_FIRST = Keyset(users.c.created_at, users.c.id, descending=True)
 
 # Asked with every request, so it is built once. Two look-ups by primary key, in one statement.
 _HOLDER = (
@@ -50,3 +56,26 @@ class SqlIdentityReader(BatchedReader):
         for row in await self._rows(statement):
             found[UserId(row["user_id"])].append(session_of(row))
         return found
+
+    async def users(self, actor: Actor, where: UserFilter, page: PageRequest) -> Page[User]:
+        statement = select(*users.c).where(*_conditions(actor, where))
+        return await self._page(statement, _NEWEST_FIRST, page, user_of)
+
+    async def count_users(self, actor: Actor, where: UserFilter) -> int:
+        return await self._count(users, *_conditions(actor, where))
+
+
+def _conditions(actor: Actor, where: UserFilter) -> list[ColumnElement[bool]]:
+    c = users.c
+    conditions: list[ColumnElement[bool]] = []
+    if actor.people.owner is not None:
+        conditions.append(c.id == actor.people.owner)
+    if where.text is not None:
+        # No pattern: what somebody types may hold % and _.
+        searched = func.lower(c.name + " " + c.email)
+        conditions.append(func.strpos(searched, func.lower(where.text)) > 0)
+    if where.roles is not None:
+        conditions.append(c.role.in_(sorted(where.roles)))
+    if where.disabled is not None:
+        conditions.append(c.disabled_at.is_not(None) if where.disabled else c.disabled_at.is_(None))
+    return conditions

@@ -43,6 +43,17 @@ class SqlUsers:
     async def lock_by_email(self, email: str) -> User | None:
         return await self._one(_has(email), locked=True)
 
+    async def lock_administrators(self) -> set[UserId]:
+        administers = (users.c.role == Role.ADMIN.value, users.c.disabled_at.is_(None))
+        statement = select(users.c.id).where(*administers).order_by(users.c.id).with_for_update(key_share=True)
+        return {UserId(found) for found in (await self._connection.execute(statement)).scalars()}
+
+    async def lock(self, user_id: UserId) -> User | None:
+        # Not the key's lock: rows that refer to the user are added meanwhile, by whoever holds one of them.
+        statement = select(*users.c).where(users.c.id == user_id).with_for_update(key_share=True)
+        row = (await self._connection.execute(statement)).mappings().one_or_none()
+        return None if row is None else user_of(row)
+
     async def save(self, user: User) -> None:
         await self._connection.execute(
             update(users)

@@ -10,6 +10,7 @@ from api.graphql.people import PeopleActs
 from api.graphql.readers import Readers
 from domain.access import Actor, Capability
 from domain.errors import Forbidden, Unauthenticated
+from domain.identity.administer_users import AdministerUsers
 from domain.identity.create_api_key import CreateApiKey
 from domain.identity.revoke_api_key import RevokeApiKey
 from domain.ids import SessionId, UserId
@@ -34,6 +35,7 @@ class Acts:
     resolve_discrepancy: ResolveDiscrepancy
     resolve_attempt: ResolveAttempt
     people: PeopleActs
+    administer_users: AdministerUsers
     create_api_key: CreateApiKey
     revoke_api_key: RevokeApiKey
 
@@ -64,10 +66,10 @@ class Context:
         return self.actor
 
     def require_session(self) -> tuple[UserId, SessionId]:
-        """Whose session the request came by, and which. Raises Unauthenticated; Forbidden for a request by an API key."""
+        """Whose session the request came by, and which. Raises Unauthenticated; Forbidden for other credentials."""
         actor = self.require_actor()
         if self.session_id is None:
-            raise Forbidden("This is done in person, with an access token, and not with an API key.")
+            raise Forbidden("This is done in person, by a session that began with signIn, and by no other credentials.")
         return actor.user_id, self.session_id
 
     def require(self, capability: Capability) -> Actor:

@@ -7,6 +7,7 @@ import strawberry
 from strawberry.scalars import JSON
 
 from api.graphql.accounts import AccountMutations
+from api.graphql.administration import UserMutations
 from api.graphql.api_keys import ApiKeyMutations
 from api.graphql.approvals import ApprovalMutations
 from api.graphql.context import Info
@@ -136,6 +137,7 @@ class VoidPayload:
 class Mutation(
     SessionMutations,
     AccountMutations,
+    UserMutations,
     RecoveryMutations,
     WebhookMutations,
     DiscrepancyMutations,

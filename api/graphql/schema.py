@@ -11,6 +11,7 @@ from strawberry.dataloader import DataLoader
 from strawberry.schema.config import StrawberryConfig
 
 from api.graphql.actions import ActionQueries
+from api.graphql.administration import UserQueries
 from api.graphql.api_keys import ApiKey, ApiKeyQueries, api_key_type
 from api.graphql.approvals import RefundQueries
 from api.graphql.audit import AuditEntry, audit_entry_type
@@ -53,7 +54,14 @@ R = TypeVar("R")
 
 @strawberry.type(description="Everything that can be read. A customer sees what is their own; staff see all.")
 class Query(
-    ApiKeyQueries, RefundQueries, ActionQueries, LedgerQueries, RecoveryQueries, WebhookQueries, DiscrepancyQueries
+    UserQueries,
+    ApiKeyQueries,
+    RefundQueries,
+    ActionQueries,
+    LedgerQueries,
+    RecoveryQueries,
+    WebhookQueries,
+    DiscrepancyQueries,
 ):
     """The queries."""
 

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from domain.access import Role
+from domain.access import Actor, Role
 from domain.identity.sessions import Session
+from domain.identity.users import User
 from domain.ids import SessionId, UserId
+from domain.payments.queries import Page, PageRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,18 @@ class SessionHolder:
     second_factor: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserFilter:
+    """Which users a list holds. `text` stands somewhere in the name or the address, in any case."""
+
+    text: str | None = None
+    roles: frozenset[Role] | None = None
+    disabled: bool | None = None
+
+
+ANY_USER = UserFilter()
+
+
 class IdentityReader(Protocol):
     """Reads of users and sessions, each in one statement."""
 
@@ -30,3 +44,9 @@ class IdentityReader(Protocol):
     async def open_sessions_of(self, user_ids: Sequence[UserId], now: datetime) -> dict[UserId, list[Session]]:
         """The open sessions of users, the one that was used last first."""
         ...
+
+    async def users(self, actor: Actor, where: UserFilter, page: PageRequest) -> Page[User]:
+        """The users that the actor may see, the newest first."""
+        ...
+
+    async def count_users(self, actor: Actor, where: UserFilter) -> int: ...
