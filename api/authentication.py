@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from starlette.datastructures import Headers
 
 from api.access_tokens import AccessTokens
-from domain.access import Actor
+from domain.access import Actor, Role
 from domain.errors import Unauthenticated
 from domain.identity.authenticate_key import AuthenticateKey
 from domain.identity.authenticate_vouched import AuthenticateVouched
 from domain.identity.key_text import KEY_MARK
-from domain.identity.queries import IdentityReader
+from domain.identity.queries import IdentityReader, SessionHolder
 from domain.ids import SessionId
 from domain.ports import Clock
 
@@ -37,6 +37,8 @@ class Authentication:
         authenticate_key: AuthenticateKey,
         authenticate_vouched: AuthenticateVouched | None,
         clock: Clock,
+        *,
+        administrators_need_second_factor: bool = False,
     ) -> None:
         """`authenticate_vouched` is None where no identity provider's tokens are taken."""
         self._tokens = tokens
@@ -44,6 +46,7 @@ class Authentication:
         self._authenticate_vouched = authenticate_vouched
         self._reader = reader
         self._clock = clock
+        self._administrators_need_second_factor = administrators_need_second_factor
 
     async def caller(self, headers: Headers) -> Caller | None:
         """The caller; None for a request without credentials. Raises Unauthenticated for credentials that do not hold."""
@@ -67,4 +70,10 @@ class Authentication:
         holder = await self._reader.holder_of(claims.session_id, claims.user_id, self._clock.now())
         if holder is None:
             raise Unauthenticated
-        return Caller(Actor(user_id=holder.user_id, role=holder.role), holder.session_id)
+        return Caller(Actor(user_id=holder.user_id, role=self._role_of(holder)), holder.session_id)
+
+    def _role_of(self, holder: SessionHolder) -> Role:
+        """What somebody may do: an administrator who has not proved the second factor can but set one up, as anybody can."""
+        if self._administrators_need_second_factor and holder.role is Role.ADMIN and not holder.second_factor:
+            return Role.CUSTOMER
+        return holder.role

@@ -68,6 +68,7 @@ class Services:
     throttle: Throttle
     unfinished: Unfinished
     wire: WireConfig
+    administrators_need_second_factor: bool = False
 
 
 def create_application(services: Services, lifespan: Lifespan[Starlette] | None = None) -> Starlette:
@@ -88,6 +89,7 @@ def create_application(services: Services, lifespan: Lifespan[Starlette] | None 
             services.authenticate_key,
             services.authenticate_vouched,
             services.clock,
+            administrators_need_second_factor=services.administrators_need_second_factor,
         ),
         admission=services.admission,
         acts=services.acts,

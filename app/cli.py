@@ -189,6 +189,23 @@ def add_user(
     print(_with_parts(processor_settings(), add))
 
 
+@users_app.command("remove-second-factor")
+def remove_second_factor(email: Annotated[str, typer.Argument(help="Whose.")]) -> None:
+    """Turn the second factor off for somebody who has lost the app and the recovery codes. Their sessions end."""
+    from app.people import set_up_second_factor  # noqa: PLC0415  as above
+
+    async def remove(parts: "Parts") -> bool:
+        async with parts.units.autocommit() as uow:
+            user = await uow.users.get_by_email(email)
+        if user is None:
+            raise CommandFailed(f"There is no user {email}.")
+        return await set_up_second_factor(parts).remove(user)
+
+    if not _with_parts(processor_settings(), remove):
+        raise CommandFailed(f"The user {email} has no second factor.")
+    print(f"The user {email} signs in with the password alone.")
+
+
 def _with_parts(settings: "Settings", use: "Callable[[Parts], Coroutine[object, object, T]]") -> T:
     from app.wiring import open_parts  # noqa: PLC0415  as above
 

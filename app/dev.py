@@ -2,6 +2,8 @@
 
 import asyncio
 import base64
+import hashlib
+import hmac
 import json
 import os
 import secrets
@@ -71,6 +73,12 @@ class _Secrets:
     signing_key: str
     processor_key: str
     webhook_secret: str
+
+    @property
+    def encryption_key(self) -> str:
+        """Made of the signing key, so that folders from before need none of their own."""
+        digest = hmac.digest(self.signing_key.encode(), b"second factors", hashlib.sha256)
+        return base64.b64encode(digest).decode()
 
     @classmethod
     def in_folder(cls, folder: Path) -> "_Secrets":
@@ -187,6 +195,7 @@ def _environment(
             "STRIPE_WEBHOOK_SECRET": keys.webhook_secret,
             "STRIPE_API_BASE": processor_url,
             "AUTH_SIGNING_KEY": keys.signing_key,
+            "AUTH_ENCRYPTION_KEY": keys.encryption_key,
             # With it a 3-D Secure challenge is a page to redirect to, which is what one wants to see without a frontend.
             "PAYMENT_RETURN_URL": f"http://{HOST}:{api_port}/graphiql",
             "GRAPHIQL_TOKENS": json.dumps(dict(tokens)),

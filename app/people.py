@@ -7,8 +7,10 @@ from api.graphql.people import MailedActs, PeopleActs
 from domain.identity.attempts import AttemptGuard
 from domain.identity.change_password import ChangePassword
 from domain.identity.open_session import OpenSession
+from domain.identity.prove_second_factor import ProveSecondFactor
 from domain.identity.refresh_session import RefreshSession
 from domain.identity.reset_password import RequestPasswordReset, ResetPassword
+from domain.identity.set_up_second_factor import SetUpSecondFactor
 from domain.identity.sign_in import SignIn
 from domain.identity.sign_out import EndSessions
 from domain.identity.sign_up import RequestSignUp
@@ -53,6 +55,7 @@ def people_acts(parts: "Parts", tokens: AccessTokens) -> PeopleActs:
             passwords=passwords,
             guard=guard,
             open_session=OpenSession(clock=clock, ids=ids, times=times),
+            prove_second_factor=ProveSecondFactor(sealer=settings.sealer(), clock=clock, ids=ids),
             clock=clock,
             ids=ids,
         ),
@@ -67,11 +70,26 @@ def people_acts(parts: "Parts", tokens: AccessTokens) -> PeopleActs:
             bell=bell,
             password_length_min=length_min,
         ),
+        second_factor=set_up_second_factor(parts),
         reset_password=ResetPassword(
             units=units, passwords=passwords, clock=clock, ids=ids, bell=bell, password_length_min=length_min
         ),
         verify_email=VerifyEmail(units=units, clock=clock, ids=ids),
         mailed=mailed if settings.sends_mail else None,
+    )
+
+
+def set_up_second_factor(parts: "Parts") -> SetUpSecondFactor:
+    """The acts about second factors."""
+    settings = parts.settings
+    return SetUpSecondFactor(
+        units=parts.units,
+        passwords=parts.passwords,
+        guard=AttemptGuard(parts.limiting.limits),
+        sealer=settings.sealer(),
+        clock=parts.clock,
+        ids=parts.ids,
+        issuer=settings.mail_from_name,
     )
 
 

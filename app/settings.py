@@ -33,6 +33,7 @@ from api.graphql.guards import DocumentLimits
 from api.server import WireConfig
 from api.signing_keys import KeySource, fixed_keys
 from app.identity_settings import ProviderSettings, check_providers, read_providers
+from app.sealing import AesSealer
 from app.signing_keys_file import KeysFile, KeysFileUnusable
 from domain.currencies import Currency
 from domain.identity.addresses import is_email
@@ -163,6 +164,16 @@ class Settings(BaseSettings):
     auth_signing_key: SigningKeys = Field(
         description="The key that signs access tokens: 32 random bytes in base64, as `openssl rand -base64 32` makes them. "
         "Several, with commas, while one is rotated: the first signs, all verify. Not needed with AUTH_SIGNING_KEYS_FILE."
+    )
+    auth_encryption_key: SigningKeys = Field(
+        default=(),
+        description="The key that encrypts the secrets of second factors: 32 random bytes in base64. Several, with commas, while "
+        "one is exchanged: the first encrypts, all decrypt. Without it nobody can set up a second factor.",
+    )
+    admin_second_factor_required: bool = Field(
+        default=False,
+        description="Whether an administrator who has not proved a second factor is let do no more than a customer. It takes "
+        "AUTH_ENCRYPTION_KEY.",
     )
     auth_signing_keys_file: Path | None = Field(
         default=None,
@@ -423,6 +434,13 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _second_factors_can_be_kept(self) -> Self:
+        if self.admin_second_factor_required and not self.auth_encryption_key:
+            raise ValueError("ADMIN_SECOND_FACTOR_REQUIRED needs AUTH_ENCRYPTION_KEY: nobody could set one up")
+        self.sealer()
+        return self
+
+    @model_validator(mode="after")
     def _mail_is_safe(self) -> Self:
         if self.mail_host and not is_email(self.mail_from):
             raise ValueError("MAIL_FROM is no email address")
@@ -495,6 +513,15 @@ class Settings(BaseSettings):
         tokens = tuple(NamedToken(label, token.get_secret_value()) for label, token in self.graphiql_tokens.items())
         first = {"Authorization": f"Bearer {tokens[0].token}"} if tokens else {}
         return GraphiqlConfig(default_headers=first, tokens=tokens, examples=default_examples())
+
+    def sealer(self) -> AesSealer | None:
+        """What encrypts secrets, where there is a key for it. Raises ValueError."""
+        if not self.auth_encryption_key:
+            return None
+        try:
+            return AesSealer([key.get_secret_value() for key in self.auth_encryption_key])
+        except ValueError as error:
+            raise ValueError(f"AUTH_ENCRYPTION_KEY is not valid: {error}".rstrip(".")) from None
 
     @property
     def sends_mail(self) -> bool:

@@ -227,6 +227,7 @@ def services(parts: Parts, graphiql: GraphiqlConfig | None) -> Services:
             parts.providers, parts.engine, admit_over(settings, parts.units, parts.clock, parts.ids)
         ),
         readiness=lambda: readiness(parts.engine, settings.environment),
+        administrators_need_second_factor=settings.admin_second_factor_required,
         clock=parts.clock,
         ids=parts.ids,
         observe_request=parts.metrics.request_answered,

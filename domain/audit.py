@@ -48,6 +48,9 @@ class AuditAction(StrEnum):
     SESSION_TOKEN_REUSED = "session.token_reused"  # noqa: S105  what happened, and no token
     SESSION_ENDED = "session.ended"
     SESSIONS_ENDED = "sessions.ended"
+    SECOND_FACTOR_ENABLED = "second_factor.enabled"
+    SECOND_FACTOR_DISABLED = "second_factor.disabled"
+    RECOVERY_CODE_USED = "recovery_code.used"
     USER_ROLE_CHANGED = "user.role_changed"
     USER_DISABLED = "user.disabled"
     USER_ENABLED = "user.enabled"

@@ -13,6 +13,7 @@ from domain.money import Money
 class ErrorCode(StrEnum):
     """Why a mutation was refused, in a word that a program can act on."""
 
+    ALREADY_ENABLED = "ALREADY_ENABLED"
     ALREADY_REFUNDED = "ALREADY_REFUNDED"
     ALREADY_RESOLVED = "ALREADY_RESOLVED"
     CARD_DECLINED = "CARD_DECLINED"
@@ -20,6 +21,7 @@ class ErrorCode(StrEnum):
     IDEMPOTENCY_IN_PROGRESS = "IDEMPOTENCY_IN_PROGRESS"
     IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
     INVALID_AMOUNT = "INVALID_AMOUNT"
+    INVALID_CODE = "INVALID_CODE"
     INVALID_CREDENTIALS = "INVALID_CREDENTIALS"
     INVALID_CURRENCY = "INVALID_CURRENCY"
     INVALID_EMAIL = "INVALID_EMAIL"
@@ -33,6 +35,7 @@ class ErrorCode(StrEnum):
     INVALID_TOKEN = "INVALID_TOKEN"  # noqa: S105  a code, and no secret
     NOT_APPROVABLE = "NOT_APPROVABLE"
     NOT_CAPTURABLE = "NOT_CAPTURABLE"
+    NOT_ENABLED = "NOT_ENABLED"
     NOT_FOUND = "NOT_FOUND"
     NOT_REAPPLICABLE = "NOT_REAPPLICABLE"
     NOT_REFUNDABLE = "NOT_REFUNDABLE"
@@ -45,6 +48,7 @@ class ErrorCode(StrEnum):
     REFUND_FAILED = "REFUND_FAILED"
     REFUND_REJECTED = "REFUND_REJECTED"
     RESOLUTION_CONTRADICTED = "RESOLUTION_CONTRADICTED"
+    SECOND_FACTOR_REQUIRED = "SECOND_FACTOR_REQUIRED"
     SECOND_PERSON_NEEDED = "SECOND_PERSON_NEEDED"
     WEAK_PASSWORD = "WEAK_PASSWORD"  # noqa: S105  a code, and no secret
 
@@ -72,6 +76,12 @@ class Refusal(FlorinError):
     def __init__(self, message: str | None = None, *, path: tuple[str, ...] | None = None) -> None:
         super().__init__(message)
         self.path = path
+
+
+class AlreadyEnabled(Refusal):
+    """The second factor is on already. Turn it off before you set up another one."""
+
+    code = ErrorCode.ALREADY_ENABLED
 
 
 class AlreadyRefunded(Refusal):
@@ -121,6 +131,12 @@ class InvalidAmount(Refusal):
     """The amount cannot be taken in this currency."""
 
     code = ErrorCode.INVALID_AMOUNT
+
+
+class InvalidCode(Refusal):
+    """The code is wrong, too old, or was used before."""
+
+    code = ErrorCode.INVALID_CODE
 
 
 class InvalidCredentials(Refusal):
@@ -201,6 +217,12 @@ class NotCapturable(Refusal):
     code = ErrorCode.NOT_CAPTURABLE
 
 
+class NotEnabled(Refusal):
+    """There is no second factor to confirm or to turn off."""
+
+    code = ErrorCode.NOT_ENABLED
+
+
 class NotFound(Refusal):
     """There is no such object, or it is not yours to see."""
 
@@ -278,6 +300,12 @@ class ResolutionContradicted(Refusal):
     """The processor says otherwise. Look up again (LOOK_UP_AGAIN), and what it says is taken into the books."""
 
     code = ErrorCode.RESOLUTION_CONTRADICTED
+
+
+class SecondFactorRequired(Refusal):
+    """The password is right. Sign in again with it and with the code of the second factor."""
+
+    code = ErrorCode.SECOND_FACTOR_REQUIRED
 
 
 class SecondPersonNeeded(Refusal):

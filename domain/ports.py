@@ -16,6 +16,7 @@ from domain.identity.api_keys import ApiKeyRepository
 from domain.identity.credentials import CredentialRepository
 from domain.identity.one_time import OneTimeTokenRepository
 from domain.identity.providers import IdentityRepository
+from domain.identity.second_factor import SecondFactorRepository
 from domain.identity.sessions import SessionRepository
 from domain.identity.users import User
 from domain.ids import AttemptId, RefundId, TransactionId, UserId, WebhookEventId
@@ -338,6 +339,8 @@ class UnitOfWork(Protocol):
     def one_time_tokens(self) -> OneTimeTokenRepository: ...
     @property
     def mails(self) -> MailRepository: ...
+    @property
+    def second_factors(self) -> SecondFactorRepository: ...
     @property
     def identities(self) -> IdentityRepository: ...
     @property

@@ -15,7 +15,7 @@ from persistence.batched_reader import BatchedReader, among
 from persistence.engine import autocommitting
 from persistence.paging import Keyset
 from persistence.sessions import session_of
-from persistence.tables import sessions, users
+from persistence.tables import second_factors, sessions, users
 from persistence.users import user_of
 
 _NEWEST_FIRST = Keyset(users.c.created_at, users.c.id, descending=True)
@@ -63,6 +63,11 @@ class SqlIdentityReader(BatchedReader):
 
     async def count_users(self, actor: Actor, where: UserFilter) -> int:
         return await self._count(users, *_conditions(actor, where))
+
+    async def second_factors_of(self, user_ids: Sequence[UserId]) -> dict[UserId, int]:
+        c = second_factors.c
+        statement = select(c.user_id).where(among(c.user_id, user_ids), c.confirmed_at.is_not(None))
+        return {UserId(row["user_id"]): 1 for row in await self._rows(statement)}
 
 
 def _conditions(actor: Actor, where: UserFilter) -> list[ColumnElement[bool]]:

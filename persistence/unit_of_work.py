@@ -19,6 +19,7 @@ from persistence.mails import SqlMails
 from persistence.one_time_tokens import SqlOneTimeTokens
 from persistence.reconciliation_runs import SqlReconciliationRuns
 from persistence.refunds import SqlRefunds
+from persistence.second_factors import SqlSecondFactors
 from persistence.sessions import SqlSessions
 from persistence.sweeps import SqlSweeps
 from persistence.transactions import SqlTransactions
@@ -44,6 +45,7 @@ class SqlUnitOfWork:
         self.credentials = SqlCredentials(connection)
         self.one_time_tokens = SqlOneTimeTokens(connection)
         self.mails = SqlMails(connection)
+        self.second_factors = SqlSecondFactors(connection)
         self.identities = SqlIdentities(connection)
         self.sweeps = SqlSweeps(connection)
         self.discrepancies = SqlDiscrepancies(connection)

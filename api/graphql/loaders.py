@@ -46,6 +46,7 @@ class Loaders:
         self.open_sessions: DataLoader[UserId, list[Session] | None] = batches.one(
             lambda ids: readers.identity.open_sessions_of(ids, clock.now())
         )
+        self.second_factors: DataLoader[UserId, int] = batches.count(readers.identity.second_factors_of)
         self.users: DataLoader[UserId, User | None] = batches.one(lambda ids: reader.users_by_ids(ids, actor.people))
         self.transactions: DataLoader[TransactionId, Transaction | None] = batches.one(
             lambda ids: reader.transactions_by_ids(ids, scope)

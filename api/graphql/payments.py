@@ -18,6 +18,7 @@ from api.graphql.problems import UserError, user_errors
 from api.graphql.recovery import RecoveryMutations
 from api.graphql.refunds import Refund, refund_type
 from api.graphql.rules import needs
+from api.graphql.second_factors import SecondFactorMutations
 from api.graphql.sessions import SessionMutations
 from api.graphql.transactions import Transaction, transaction_type
 from api.graphql.webhooks import WebhookMutations
@@ -137,6 +138,7 @@ class VoidPayload:
 class Mutation(
     SessionMutations,
     AccountMutations,
+    SecondFactorMutations,
     UserMutations,
     RecoveryMutations,
     WebhookMutations,

@@ -7,6 +7,7 @@ from domain.errors import Forbidden
 from domain.identity.change_password import ChangePassword
 from domain.identity.refresh_session import RefreshSession
 from domain.identity.reset_password import RequestPasswordReset, ResetPassword
+from domain.identity.set_up_second_factor import SetUpSecondFactor
 from domain.identity.sign_in import SignIn
 from domain.identity.sign_out import EndSessions
 from domain.identity.sign_up import RequestSignUp
@@ -33,6 +34,7 @@ class PeopleActs:
     refresh_session: RefreshSession
     end_sessions: EndSessions
     change_password: ChangePassword
+    second_factor: SetUpSecondFactor
     reset_password: ResetPassword
     verify_email: VerifyEmail
     mailed: MailedActs | None

@@ -95,6 +95,11 @@ class SignInInput:
 
     email: str = strawberry.field(description="The address of the account; case does not count.")
     password: str = strawberry.field(description="The password.")
+    code: str | None = strawberry.field(
+        default=None,
+        description="Where the account has a second factor: the six digits that its app shows, or a recovery code. Without it "
+        "the right password is answered with SECOND_FACTOR_REQUIRED.",
+    )
 
     def __repr__(self) -> str:
         return "SignInInput()"
@@ -195,7 +200,9 @@ class SessionMutations:
         input: Annotated[SignInInput, strawberry.argument(description="Who signs in.")],  # noqa: A002  as everywhere
     ) -> SignInPayload:
         context = info.context
-        wanted = NewSignIn(email=input.email, password=input.password, address=context.address, client=context.client)
+        wanted = NewSignIn(
+            email=input.email, password=input.password, code=input.code, address=context.address, client=context.client
+        )
         try:
             opened = await context.acts.people.sign_in(wanted)
         except Refusal as refusal:

@@ -64,6 +64,15 @@ class User(Node):
             return None
         return [Session(record=each) for each in await context.loaders.open_sessions.load(self.record.id) or ()]
 
+    @strawberry.field(
+        description="Whether signing in takes a second factor; null for anybody else's, unless you manage users. Batched."
+    )
+    async def second_factor_enabled(self, info: Info) -> bool | None:
+        actor = info.context.require_actor()
+        if self.record.id != actor.user_id and not actor.may(Capability.USERS_MANAGE):
+            return None
+        return await info.context.loaders.second_factors.load(self.record.id) == 1
+
     @strawberry.field(description="The user's transactions, newest first, as far as the asker may see them.")
     async def transactions(
         self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None

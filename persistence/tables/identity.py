@@ -1,12 +1,14 @@
 """The tables of identity: users, who they are elsewhere, their sessions, and the API keys that act for them."""
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     CheckConstraint,
     Column,
     ForeignKey,
     Index,
     LargeBinary,
+    PrimaryKeyConstraint,
     String,
     Table,
     UniqueConstraint,
@@ -134,4 +136,23 @@ one_time_tokens = Table(
     Index("ix_one_time_tokens_user_id", "user_id"),
     Index("ix_one_time_tokens_sign_up_id", "sign_up_id"),
     Index("ix_one_time_tokens_expires_at", "expires_at"),
+)
+
+second_factors = Table(
+    "second_factors",
+    metadata,
+    Column("user_id", UUID, ForeignKey("users.id"), primary_key=True),
+    # Encrypted, with a key that is not in the database: it must be read again, so that a hash would not do.
+    Column("sealed_secret", LargeBinary, nullable=False),
+    moment("created_at"),
+    moment("confirmed_at", nullable=True),
+    Column("last_step", BigInteger, nullable=False),
+)
+
+recovery_codes = Table(
+    "recovery_codes",
+    metadata,
+    Column("user_id", UUID, ForeignKey("users.id"), nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("user_id", "digest"),
 )

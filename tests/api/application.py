@@ -55,6 +55,7 @@ from worker.runner import Worker
 Json: TypeAlias = dict[str, Any]
 
 SIGNING_KEY = base64.b64encode(bytes(range(32))).decode()
+ENCRYPTION_KEY = base64.b64encode(bytes(range(32, 64))).decode()
 WEBHOOK_SECRET = "whsec_of_the_api_tests"
 STRIPE_KEY = "sk_test_of_the_api_tests"
 RETURN_URL = "https://shop.example/paid"
@@ -266,6 +267,7 @@ def settings_for(database_url: str, **changes: object) -> Settings:
         "stripe_webhook_secret": (SecretStr(WEBHOOK_SECRET),),
         "stripe_api_base": SandboxConfig().base_url,
         "auth_signing_key": SecretStr(SIGNING_KEY),
+        "auth_encryption_key": (SecretStr(ENCRYPTION_KEY),),
         "mail_host": "127.0.0.1",
         "mail_tls": MailTls.NONE,
         "mail_from": "shop@florin.example",
