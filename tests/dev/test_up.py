@@ -39,7 +39,7 @@ async def test_the_database_answers_at_its_addresses(florin_dev: Development) ->
         connection = await asyncpg.connect(address)
         try:
             assert await connection.fetchval("SELECT current_user") == role
-            assert await connection.fetchval("SELECT count(*) FROM users") == 4
+            assert await connection.fetchval("SELECT count(*) FROM users WHERE email LIKE '%@example.com'") == 4
         finally:
             await connection.close()
 

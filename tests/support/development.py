@@ -39,6 +39,7 @@ class Ready(TypedDict):
     database_url: str
     migration_database_url: str
     tokens: dict[str, str]
+    mail_folder: str
 
 
 class Development:
