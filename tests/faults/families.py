@@ -121,24 +121,24 @@ _FAMILIES: dict[str, Callable[[Chunk, Runner, Assembly], Outcomes]] = {
 # For each family and order of events, every how many cases one is run on each change.
 _STRIDES: dict[str, dict[Hooks, int]] = {
     "crashes": {
-        Hooks.EARLY: 12,
+        Hooks.EARLY: 16,
         Hooks.AFTER: 1,
-        Hooks.DOUBLED: 12,
-        Hooks.REVERSED: 12,
-        Hooks.LATE: 12,
-        Hooks.LOST: 4,
+        Hooks.DOUBLED: 16,
+        Hooks.REVERSED: 16,
+        Hooks.LATE: 16,
+        Hooks.LOST: 5,
     },
     "faults": {
         Hooks.EARLY: 1,
         Hooks.AFTER: 1,
-        Hooks.DOUBLED: 3,
-        Hooks.REVERSED: 3,
-        Hooks.LATE: 3,
-        Hooks.LOST: 2,
+        Hooks.DOUBLED: 4,
+        Hooks.REVERSED: 4,
+        Hooks.LATE: 4,
+        Hooks.LOST: 3,
     },
     "faults-and-crashes": {Hooks.AFTER: 81, Hooks.LOST: 81},
     "double-crashes": {Hooks.AFTER: 121, Hooks.LOST: 121},
-    "races": {Hooks.AFTER: 3, Hooks.LATE: 9},
+    "races": {Hooks.AFTER: 3, Hooks.LATE: 12},
 }
 
 
