@@ -8,7 +8,7 @@ from api.access_tokens import AccessTokens
 from domain.access import Actor, Role
 from domain.errors import Unauthenticated
 from domain.identity.authenticate_key import AuthenticateKey
-from domain.identity.authenticate_vouched import AuthenticateVouched
+from domain.identity.authenticate_vouched import AuthenticateVouched, VouchedCaller
 from domain.identity.key_text import KEY_MARK
 from domain.identity.queries import IdentityReader, SessionHolder
 from domain.ids import SessionId
@@ -63,16 +63,16 @@ class Authentication:
             claims = self._tokens.verify(token)
         except Unauthenticated:
             # Our own tokens come first: they cost no second look, and no provider that is down can hold them up.
-            actor = None if self._authenticate_vouched is None else await self._authenticate_vouched(token)
-            if actor is None:
+            vouched = None if self._authenticate_vouched is None else await self._authenticate_vouched(token)
+            if vouched is None:
                 raise
-            return Caller(actor, None)
+            return Caller(Actor(user_id=vouched.user_id, role=self._role_of(vouched)), None)
         holder = await self._reader.holder_of(claims.session_id, claims.user_id, self._clock.now())
         if holder is None:
             raise Unauthenticated
         return Caller(Actor(user_id=holder.user_id, role=self._role_of(holder)), holder.session_id)
 
-    def _role_of(self, holder: SessionHolder) -> Role:
+    def _role_of(self, holder: SessionHolder | VouchedCaller) -> Role:
         """What somebody may do: an administrator who has not proved the second factor can but set one up, as anybody can."""
         if self._administrators_need_second_factor and holder.role is Role.ADMIN and not holder.second_factor:
             return Role.CUSTOMER

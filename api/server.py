@@ -24,6 +24,7 @@ from api.problem import problem_response
 from api.request import RequestLog, RequestObserver, record_of
 from api.rest.health import ReadinessCheck, Ready, alive
 from api.rest.jwks import Jwks
+from api.rest.provider_sign_in import SignInPages
 from api.rest.stripe_webhook import StripeWebhook
 from api.throttle import Addresses, Throttle
 from domain.access import Capability
@@ -51,7 +52,7 @@ class WireConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """Everything the addresses need, put together by `app`. `graphiql` is None where the page is not offered."""
+    """Everything the addresses need, put together by `app`. `graphiql` and `sign_in_pages` are None where not offered."""
 
     acts: Acts
     receive_webhook: ReceiveWebhook
@@ -59,6 +60,7 @@ class Services:
     tokens: AccessTokens
     authenticate_key: AuthenticateKey
     authenticate_vouched: AuthenticateVouched | None
+    sign_in_pages: SignInPages | None
     admission: Admission
     readiness: ReadinessCheck
     clock: Clock
@@ -73,7 +75,8 @@ class Services:
 
 def create_application(services: Services, lifespan: Lifespan[Starlette] | None = None) -> Starlette:
     """The application over these services."""
-    graphiql, wire = services.graphiql, services.wire
+    graphiql, wire, pages = services.graphiql, services.wire, services.sign_in_pages
+    addresses = Addresses(wire.trusted_proxies)
     executor = Executor(
         schema,
         services.throttle,
@@ -95,7 +98,7 @@ def create_application(services: Services, lifespan: Lifespan[Starlette] | None 
         acts=services.acts,
         readers=services.readers,
         throttle=services.throttle,
-        addresses=Addresses(wire.trusted_proxies),
+        addresses=addresses,
         cross_site=CrossSite(wire.origins, get_needs_preflight=wire.get_needs_preflight),
         body_bytes_max=wire.body_bytes_max,
         page=None if graphiql is None else graphiql_page(graphiql),
@@ -110,6 +113,7 @@ def create_application(services: Services, lifespan: Lifespan[Starlette] | None 
             Route("/.well-known/jwks.json", Jwks(services.tokens).__call__),
             Route("/healthz", alive),
             Route("/readyz", Ready(services.readiness).__call__),
+            *([] if pages is None else pages.routes(services.throttle, addresses)),
             *([] if graphiql is None else graphiql_routes(graphiql)),
         ],
         middleware=[Middleware(RequestLog, ids=services.ids, observe=services.observe_request, hsts=wire.hsts)],

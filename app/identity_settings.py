@@ -3,7 +3,7 @@
 import ipaddress
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -121,6 +121,16 @@ def check_providers(providers: Mapping[str, ProviderSettings], *, own_issuer: st
             raise ValueError(f"IDENTITY_PROVIDERS: the issuer of {name} is no https:// URL")
         # Fails at the start for a file that cannot be read, and not when somebody signs in.
         provider.config(name)
+
+
+def check_addresses(public_url: str | None, return_urls: Sequence[str], *, needed: bool, production: bool) -> None:
+    """Raise ValueError where people sign in by a provider, and it is not clear or not safe where their browsers go."""
+    if needed and (not public_url or not return_urls):
+        raise ValueError("IDENTITY_PROVIDERS has a client_id, which needs PUBLIC_URL and SIGN_IN_RETURN_URLS")
+    if public_url and (not is_protected(public_url, production=production) or urlsplit(public_url).path != ""):
+        raise ValueError("PUBLIC_URL is no https:// URL without a path")
+    if not all(is_protected(url, production=production) for url in return_urls):
+        raise ValueError("SIGN_IN_RETURN_URLS: https:// URLs without a query or a fragment")
 
 
 def is_protected(url: str, *, production: bool) -> bool:

@@ -8,6 +8,7 @@ from domain.identity.attempts import AttemptGuard
 from domain.identity.change_password import ChangePassword
 from domain.identity.open_session import OpenSession
 from domain.identity.prove_second_factor import ProveSecondFactor
+from domain.identity.provider_sign_in import ExchangeSignInCode
 from domain.identity.refresh_session import RefreshSession
 from domain.identity.reset_password import RequestPasswordReset, ResetPassword
 from domain.identity.set_up_second_factor import SetUpSecondFactor
@@ -33,6 +34,7 @@ def people_acts(parts: "Parts", tokens: AccessTokens) -> PeopleActs:
         settings.session_times(),
         settings.password_length_min,
     )
+    open_session = OpenSession(clock=clock, ids=ids, times=times)
     sign_up = RequestSignUp(
         units=units,
         passwords=passwords,
@@ -54,11 +56,12 @@ def people_acts(parts: "Parts", tokens: AccessTokens) -> PeopleActs:
             units=units,
             passwords=passwords,
             guard=guard,
-            open_session=OpenSession(clock=clock, ids=ids, times=times),
+            open_session=open_session,
             prove_second_factor=ProveSecondFactor(sealer=settings.sealer(), clock=clock, ids=ids),
             clock=clock,
             ids=ids,
         ),
+        exchange_sign_in_code=ExchangeSignInCode(units=units, open_session=open_session, clock=clock, ids=ids),
         refresh_session=RefreshSession(units=units, clock=clock, ids=ids, times=times),
         end_sessions=EndSessions(units=units, clock=clock, ids=ids),
         change_password=ChangePassword(

@@ -32,7 +32,7 @@ from api.graphql.execution import ExecutionConfig
 from api.graphql.guards import DocumentLimits
 from api.server import WireConfig
 from api.signing_keys import KeySource, fixed_keys
-from app.identity_settings import ProviderSettings, check_providers, read_providers
+from app.identity_settings import ProviderSettings, check_addresses, check_providers, read_providers
 from app.sealing import AesSealer
 from app.signing_keys_file import KeysFile, KeysFileUnusable
 from domain.currencies import Currency
@@ -186,6 +186,14 @@ class Settings(BaseSettings):
         default={},
         description='Who else may vouch for people, as JSON: `{"okta": {"issuer": "https://...", ...}}`. See '
         "[identity providers](identity-providers.md).",
+    )
+    public_url: str | None = Field(
+        default=None,
+        description="Where browsers reach this server, `https://pay.example`: identity providers send them back there.",
+    )
+    sign_in_return_urls: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="The frontend's addresses that a sign-in by an identity provider may end at, with commas. To the letter.",
     )
     customers_may_refund: bool = Field(
         default=True, description="Whether customers may refund their own payments, or only staff."
@@ -412,6 +420,11 @@ class Settings(BaseSettings):
     def _read_amounts(cls, value: object) -> object:
         return read_amounts(value) if isinstance(value, str) else value
 
+    @field_validator("sign_in_return_urls", mode="before")
+    @classmethod
+    def _split_urls(cls, value: object) -> object:
+        return tuple(filter(None, (url.strip() for url in value.split(",")))) if isinstance(value, str) else value
+
     @field_validator("identity_providers", mode="before")
     @classmethod
     def _read_providers(cls, value: object) -> object:
@@ -456,6 +469,12 @@ class Settings(BaseSettings):
     def _providers_are_safe(self) -> Self:
         production = self.environment is Environment.PRODUCTION
         check_providers(self.identity_providers, own_issuer=self.auth_issuer, production=production)
+        check_addresses(
+            self.public_url,
+            self.sign_in_return_urls,
+            needed=any(provider.client_id for provider in self.identity_providers.values()),
+            production=production,
+        )
         return self
 
     @model_validator(mode="after")

@@ -18,7 +18,7 @@ from api.graphql.trusted import Admission
 from api.server import Services
 from app.alerts import LoggedAlerts
 from app.database_checks import durability_complaint
-from app.identity_providers import Providers, admit_over, providers_of, vouched_over
+from app.identity_providers import Providers, admit_over, providers_of, sign_in_pages, vouched_over
 from app.limiting import Limiting, limiting
 from app.metrics import Metrics
 from app.metrics_server import serving_metrics
@@ -170,6 +170,7 @@ def services(parts: Parts, graphiql: GraphiqlConfig | None) -> Services:
     settings = parts.settings
     tokens = AccessTokens(settings.tokens(), parts.clock)
     secrets = [secret.get_secret_value() for secret in settings.stripe_webhook_secret]
+    admit = admit_over(parts)
     return Services(
         acts=Acts(
             create_payment=CreatePayment(
@@ -223,9 +224,8 @@ def services(parts: Parts, graphiql: GraphiqlConfig | None) -> Services:
         tokens=tokens,
         admission=Admission(SqlTrustedDocuments(parts.engine), only_trusted=settings.trusted_documents_only),
         authenticate_key=AuthenticateKey(parts.key_directory, live=settings.live),
-        authenticate_vouched=vouched_over(
-            parts.providers, parts.engine, admit_over(settings, parts.units, parts.clock, parts.ids)
-        ),
+        authenticate_vouched=vouched_over(parts, admit),
+        sign_in_pages=sign_in_pages(parts, admit),
         readiness=lambda: readiness(parts.engine, settings.environment),
         administrators_need_second_factor=settings.admin_second_factor_required,
         clock=parts.clock,

@@ -18,6 +18,7 @@ from domain.identity.one_time import OneTimeTokenRepository
 from domain.identity.providers import IdentityRepository
 from domain.identity.second_factor import SecondFactorRepository
 from domain.identity.sessions import SessionRepository
+from domain.identity.sign_in_codes import SignInCodeRepository
 from domain.identity.users import User
 from domain.ids import AttemptId, RefundId, TransactionId, UserId, WebhookEventId
 from domain.ledger.entries import JournalEntry
@@ -343,6 +344,8 @@ class UnitOfWork(Protocol):
     def second_factors(self) -> SecondFactorRepository: ...
     @property
     def identities(self) -> IdentityRepository: ...
+    @property
+    def sign_in_codes(self) -> SignInCodeRepository: ...
     @property
     def sweeps(self) -> SweepRepository: ...
     @property

@@ -13,7 +13,6 @@ from persistence.tables import identities, users
 from persistence.users import user_of
 
 _C = identities.c
-_OF_IDENTITY = tuple(column.label(f"identity_{column.name}") for column in _C)
 
 # Asked with every request by a provider's token, so it is built once. Two look-ups by key, in one statement.
 _HOLDER = (
@@ -30,14 +29,16 @@ class SqlIdentities:
         self._connection = connection
 
     async def lock(self, issuer: str, subject: str) -> tuple[Identity, User] | None:
-        statement = (
-            select(*users.c, *_OF_IDENTITY)
-            .join_from(identities, users, users.c.id == _C.user_id)
-            .where(_C.issuer == issuer, _C.subject == subject)
-            .with_for_update()
-        )
-        row = (await self._connection.execute(statement)).mappings().one_or_none()
-        return None if row is None else (_identity_of(row), user_of(row))
+        this = (_C.issuer == issuer, _C.subject == subject)
+        # The user's row alone, which everybody who changes either takes first; and the identity is read when it is held, because
+        # whoever held it before may have changed that. Not the key's lock: see SqlUsers.lock.
+        owner = select(_C.user_id).where(*this).scalar_subquery()
+        locked = select(*users.c).where(users.c.id == owner).with_for_update(key_share=True)
+        user = (await self._connection.execute(locked)).mappings().one_or_none()
+        if user is None:
+            return None
+        identity = (await self._connection.execute(select(*_C).where(*this))).mappings().one()
+        return _identity_of(identity), user_of(user)
 
     async def add(self, identity: Identity) -> bool:
         statement = (
@@ -80,12 +81,12 @@ class SqlIdentityDirectory:
 
 def _identity_of(row: RowMapping) -> Identity:
     return Identity(
-        issuer=row["identity_issuer"],
-        subject=row["identity_subject"],
-        user_id=UserId(row["identity_user_id"]),
-        granted_role=_role_of(row["identity_granted_role"]),
-        granted_at=row["identity_granted_at"],
-        created_at=row["identity_created_at"],
+        issuer=row["issuer"],
+        subject=row["subject"],
+        user_id=UserId(row["user_id"]),
+        granted_role=_role_of(row["granted_role"]),
+        granted_at=row["granted_at"],
+        created_at=row["created_at"],
     )
 
 

@@ -21,6 +21,7 @@ from persistence.reconciliation_runs import SqlReconciliationRuns
 from persistence.refunds import SqlRefunds
 from persistence.second_factors import SqlSecondFactors
 from persistence.sessions import SqlSessions
+from persistence.sign_in_codes import SqlSignInCodes
 from persistence.sweeps import SqlSweeps
 from persistence.transactions import SqlTransactions
 from persistence.users import SqlUsers
@@ -47,6 +48,7 @@ class SqlUnitOfWork:
         self.mails = SqlMails(connection)
         self.second_factors = SqlSecondFactors(connection)
         self.identities = SqlIdentities(connection)
+        self.sign_in_codes = SqlSignInCodes(connection)
         self.sweeps = SqlSweeps(connection)
         self.discrepancies = SqlDiscrepancies(connection)
         self.reconciliation_runs = SqlReconciliationRuns(connection)

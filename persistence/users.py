@@ -63,7 +63,7 @@ class SqlUsers:
 
     async def _one(self, condition: ColumnElement[bool], *, locked: bool = False) -> User | None:
         statement = select(users).where(condition)
-        found = await self._connection.execute(statement.with_for_update() if locked else statement)
+        found = await self._connection.execute(statement.with_for_update(key_share=True) if locked else statement)
         row = found.mappings().one_or_none()
         return user_of(row) if row is not None else None
 

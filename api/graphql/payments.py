@@ -15,6 +15,7 @@ from api.graphql.discrepancies import DiscrepancyMutations
 from api.graphql.money import MoneyInput
 from api.graphql.mutations import REPLAYED, answer_of
 from api.graphql.problems import UserError, user_errors
+from api.graphql.provider_sessions import ProviderSessionMutations
 from api.graphql.recovery import RecoveryMutations
 from api.graphql.refunds import Refund, refund_type
 from api.graphql.rules import needs
@@ -137,6 +138,7 @@ class VoidPayload:
 )
 class Mutation(
     SessionMutations,
+    ProviderSessionMutations,
     AccountMutations,
     SecondFactorMutations,
     UserMutations,

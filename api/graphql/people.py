@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from api.access_tokens import AccessTokens
 from domain.errors import Forbidden
 from domain.identity.change_password import ChangePassword
+from domain.identity.provider_sign_in import ExchangeSignInCode
 from domain.identity.refresh_session import RefreshSession
 from domain.identity.reset_password import RequestPasswordReset, ResetPassword
 from domain.identity.set_up_second_factor import SetUpSecondFactor
@@ -31,6 +32,7 @@ class PeopleActs:
     clock: Clock
     sign_up: RequestSignUp | None
     sign_in: SignIn
+    exchange_sign_in_code: ExchangeSignInCode
     refresh_session: RefreshSession
     end_sessions: EndSessions
     change_password: ChangePassword

@@ -77,7 +77,7 @@ class SessionTokens:
         return "SessionTokens()"
 
 
-def _tokens(context: Context, opened: OpenedSession) -> SessionTokens:
+def session_tokens(context: Context, opened: OpenedSession) -> SessionTokens:
     people, session = context.acts.people, opened.session
     ends = min(people.clock.now() + LIFETIME, session.expires_at)
     return SessionTokens(
@@ -208,7 +208,7 @@ class SessionMutations:
         except Refusal as refusal:
             log.warning("sign_in.refused", code=refusal.code.value, address=context.address)
             return SignInPayload(tokens=None, errors=user_errors([refusal]))
-        return SignInPayload(tokens=_tokens(context, opened), errors=[])
+        return SignInPayload(tokens=session_tokens(context, opened), errors=[])
 
     @strawberry.mutation(
         description="Exchange a refresh token for the next tokens of its session. Each works once: one that comes a second time, "
@@ -229,7 +229,7 @@ class SessionMutations:
         except InvalidRefreshToken as refusal:
             log.warning("session.refresh_refused", address=context.address)
             return RefreshSessionPayload(tokens=None, errors=user_errors([refusal]))
-        return RefreshSessionPayload(tokens=_tokens(context, opened), errors=[])
+        return RefreshSessionPayload(tokens=session_tokens(context, opened), errors=[])
 
     @strawberry.mutation(
         description="End the session that the request comes by, or the one of a refresh token. Either may be over already.",

@@ -1,8 +1,20 @@
 """From an identity provider's access token to the actor who acts by it."""
 
-from domain.access import Actor
+from dataclasses import dataclass
+
+from domain.access import Role
 from domain.identity.admit_person import AdmitPerson
 from domain.identity.providers import IdentityDirectory, TokenVerifier
+from domain.ids import UserId
+
+
+@dataclass(frozen=True, slots=True)
+class VouchedCaller:
+    """Who acts by a token, and whether the provider says that it asked them for more than one factor."""
+
+    user_id: UserId
+    role: Role
+    second_factor: bool
 
 
 class AuthenticateVouched:
@@ -13,7 +25,7 @@ class AuthenticateVouched:
         self._directory = directory
         self._admit = admit
 
-    async def __call__(self, token: str) -> Actor | None:
+    async def __call__(self, token: str) -> VouchedCaller | None:
         """None for a token of no provider that we know. Raises Unauthenticated, NotAdmitted or Unavailable."""
         vouched = await self._verifier.verify(token)
         if vouched is None:
@@ -21,4 +33,4 @@ class AuthenticateVouched:
         holder = await self._directory.holder_of(vouched.issuer, vouched.subject)
         if holder is None or holder.learns_from(vouched):
             holder = await self._admit(vouched)
-        return Actor(user_id=holder.user_id, role=holder.role_by(vouched))
+        return VouchedCaller(holder.user_id, holder.role_by(vouched), vouched.second_factor)

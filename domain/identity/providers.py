@@ -97,7 +97,7 @@ class IdentityRepository(Protocol):
     """Identities in a unit of work."""
 
     async def lock(self, issuer: str, subject: str) -> tuple[Identity, User] | None:
-        """An identity and its user, both under their rows' locks."""
+        """An identity and its user, whose row's lock holds both."""
         ...
 
     async def add(self, identity: Identity) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from http.cookiejar import DefaultCookiePolicy
 
 import httpx2
 import orjson
@@ -21,7 +22,9 @@ def open_client(transport: httpx2.AsyncBaseTransport | None = None) -> httpx2.As
     """The client for every provider. It keeps no cookies and follows no redirect."""
     timeout = httpx2.Timeout(DEADLINE_SECONDS, connect=3.0)
     limits = httpx2.Limits(max_connections=20)
-    return httpx2.AsyncClient(timeout=timeout, limits=limits, transport=transport, follow_redirects=False)
+    client = httpx2.AsyncClient(timeout=timeout, limits=limits, transport=transport, follow_redirects=False)
+    client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    return client
 
 
 async def fetch_object(client: httpx2.AsyncClient, url: str) -> Mapping[str, object]:

@@ -12,6 +12,7 @@ from persistence.tables.identity import (
     refresh_tokens,
     second_factors,
     sessions,
+    sign_in_codes,
     sign_ups,
     users,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "refunds",
     "second_factors",
     "sessions",
+    "sign_in_codes",
     "sign_ups",
     "sweeps",
     "transaction_edges",

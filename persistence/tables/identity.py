@@ -156,3 +156,16 @@ recovery_codes = Table(
     Column("digest", LargeBinary, nullable=False),
     PrimaryKeyConstraint("user_id", "digest"),
 )
+
+# Of people who came back from a provider, for the minute until the frontend exchanges them.
+sign_in_codes = Table(
+    "sign_in_codes",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("user_id", UUID, ForeignKey("users.id"), nullable=False),
+    Column("provider", String(32), nullable=False),
+    Column("challenge", String(43), nullable=False),
+    Column("second_factor", Boolean, nullable=False),
+    moment("expires_at"),
+    Index("ix_sign_in_codes_expires_at", "expires_at"),
+)

@@ -173,6 +173,19 @@ async def test_what_a_provider_says_later_counts_and_what_it_said_before_does_no
     assert await rows(florin.parts.engine, granted) == [(2,)]
 
 
+async def test_of_several_roles_at_once_the_one_that_was_given_last_stays(florin: Florin, issuer: Issuer) -> None:
+    began = now() - 100
+    await ask(florin, issuer.token(iat=began))
+    groups: tuple[list[str], ...] = (["helpers"], ["chiefs"], [], ["helpers"], ["chiefs"], [], ["chiefs"], ["helpers"])
+    tokens = [issuer.token(iat=began + 1 + n, realm={"groups": given}) for n, given in enumerate(groups)]
+    answers = await asyncio.gather(*(ask(florin, token) for token in reversed(tokens)))
+    assert {status for status, _, _ in answers} == {200}
+    stored = await rows(
+        florin.parts.engine, "SELECT granted_role, role FROM identities i JOIN users u ON u.id = i.user_id"
+    )
+    assert stored == [("SUPPORT", "SUPPORT")]
+
+
 async def test_a_disabled_user_gets_nothing_by_any_token(florin: Florin, issuer: Issuer) -> None:
     assert (await ask(florin, issuer.token()))[0] == 200
     await rows(florin.parts.engine, "UPDATE users SET disabled_at = now() WHERE email LIKE 'pat%' RETURNING 1")
@@ -225,6 +238,23 @@ async def test_an_address_that_a_trusted_provider_has_verified_links_but_never_u
         unverified = issuer.token(sub="u9", email="alan@example.com", email_verified=False)
         assert (await ask(florin, unverified))[0] == 401
         assert [subject for subject, _, _ in sorted(await known(florin))] == ["u0", "u3", "u4"]
+
+
+async def test_an_administrator_needs_a_second_factor_by_the_providers_word_where_the_settings_say_so(
+    engine: AsyncEngine, issuer: Issuer
+) -> None:
+    provider = {"issuer": issuer.url, "audience": AUDIENCE, "role_claim": "groups", "roles": {"chiefs": "ADMIN"}}
+    async with running(
+        engine,
+        identity_providers=orjson.dumps({"corp": provider}).decode(),
+        admin_second_factor_required=True,
+    ) as florin:
+        for methods, refused in ((None, True), (["pwd"], True), ("mfa", True), (["pwd", "mfa"], False)):
+            token = issuer.token(groups=["chiefs"], amr=methods)
+            answer = (
+                await florin.anonymous.send("{ webhookEvents { nodes { id } } }", Authorization=f"Bearer {token}")
+            ).json()
+            assert ("errors" in answer) is refused, methods
 
 
 async def test_a_provider_without_a_say_in_roles_changes_none(engine: AsyncEngine, issuer: Issuer) -> None:

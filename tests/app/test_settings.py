@@ -341,6 +341,30 @@ def test_identity_providers_that_cannot_be_right_stop_the_start(environment: pyt
     assert CANARY not in str(caught.value)
 
 
+ADDRESSES = {"PUBLIC_URL": "https://pay.example", "SIGN_IN_RETURN_URLS": "https://a.example/x, https://b.example/y"}
+
+BAD_ADDRESSES: Mapping[str, tuple[dict[str, str], str]] = {
+    "no public URL": ({"PUBLIC_URL": ""}, "PUBLIC_URL"),
+    "no way back": ({"SIGN_IN_RETURN_URLS": ""}, "SIGN_IN_RETURN_URLS"),
+    "a public URL without TLS": ({"PUBLIC_URL": "http://pay.example"}, "PUBLIC_URL"),
+    "a public URL with a path": ({"PUBLIC_URL": "https://pay.example/"}, "PUBLIC_URL"),
+    "a way back without TLS": ({"SIGN_IN_RETURN_URLS": "http://a.example/x"}, "SIGN_IN_RETURN_URLS"),
+    "a way back with a query": ({"SIGN_IN_RETURN_URLS": "https://a.example/x?y=1"}, "SIGN_IN_RETURN_URLS"),
+    "a way back with a fragment": ({"SIGN_IN_RETURN_URLS": "https://a.example/#x"}, "SIGN_IN_RETURN_URLS"),
+    "a way back to a script": ({"SIGN_IN_RETURN_URLS": "javascript:alert(1)"}, "SIGN_IN_RETURN_URLS"),
+}
+
+
+@pytest.mark.parametrize("why", BAD_ADDRESSES)
+def test_signing_in_needs_addresses_that_are_safe(environment: pytest.MonkeyPatch, why: str) -> None:
+    changes, told = BAD_ADDRESSES[why]
+    _set(environment, {"IDENTITY_PROVIDERS": json.dumps({"okta": {**PROVIDER, **CLIENT}}), **ADDRESSES})
+    assert load_settings().sign_in_return_urls == ("https://a.example/x", "https://b.example/y")
+    _set(environment, changes)
+    with pytest.raises(InvalidSettings, match=told):
+        load_settings()
+
+
 def test_our_own_issuer_is_no_provider(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("IDENTITY_PROVIDERS", json.dumps({"okta": PROVIDER}))
     environment.setenv("AUTH_ISSUER", PROVIDER["issuer"])
@@ -360,6 +384,7 @@ def test_identity_providers_are_read_and_show_no_secret(environment: pytest.Monk
         },
     }
     environment.setenv("IDENTITY_PROVIDERS", json.dumps(providers))
+    _set(environment, ADDRESSES)
     settings = load_settings()
     okta, keycloak = (provider.config(name) for name, provider in settings.identity_providers.items())
     assert (okta.role_claim, dict(okta.roles), okta.sign_in) == (("groups",), {"x": "ADMIN"}, None)

