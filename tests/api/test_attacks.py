@@ -328,7 +328,7 @@ async def test_clairvoyance_rebuilds_nothing(
             stderr=asyncio.subprocess.STDOUT,
         )
         try:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(600):
                 output, _ = await process.communicate()
         finally:
             if process.returncode is None:
