@@ -141,7 +141,7 @@ class Settings(BaseSettings):
         default=0.9,
         gt=0,
         le=10,
-        description="How long a request to the API waits for one of them before it is answered UNAVAILABLE.",
+        description="A request to the API is answered UNAVAILABLE where none of them has become free for so long.",
     )
     database_statement_seconds: float = Field(
         default=5.0, gt=0, le=60, description="How long PostgreSQL works on one statement before it gives up."

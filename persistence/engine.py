@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from domain.errors import Unavailable
+from persistence.pool import MovingPool
 
 _IDLE_SINCE = "florin_idle_since"
 _IDLE_SECONDS_MAX = 1.0
@@ -42,9 +43,10 @@ def driver_url(url: str) -> str:
 
 
 def open_engine(config: DatabaseConfig) -> AsyncEngine:
-    """An engine whose pool never grows past its size: a request that gets no connection in time is told so."""
+    """An engine whose pool never grows past its size: where no connection becomes free in time, a request is told so."""
     engine = create_async_engine(
         driver_url(config.url),
+        poolclass=MovingPool,
         pool_size=config.pool_size,
         max_overflow=0,
         pool_timeout=config.pool_timeout_seconds,

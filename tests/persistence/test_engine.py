@@ -1,5 +1,6 @@
 """Connections: what happens where there is none, and to one that is gone."""
 
+import asyncio
 from dataclasses import replace
 from uuid import UUID
 
@@ -38,6 +39,40 @@ async def test_who_cannot_get_a_connection_is_told_so(app_database_url: str, eng
         with pytest.raises(Unavailable):
             async with units.begin():
                 raise AssertionError("there was no second connection")
+    await small.dispose()
+
+
+async def test_a_burst_waits_its_turn_for_as_long_as_connections_become_free(app_database_url: str) -> None:
+    seconds, holders = 2.0, 8
+    small = open_engine(replace(patient_config(app_database_url), pool_size=1, pool_timeout_seconds=seconds))
+
+    async def hold() -> None:
+        async with SqlUnitsOfWork(small).autocommit() as uow:
+            assert await uow.users.get_by_email("nobody@example.com") is None
+            await asyncio.sleep(seconds / 4)
+
+    # The last of them waits nearly twice as long as one may wait for a connection of which nobody lets go.
+    await asyncio.gather(*(hold() for _ in range(holders)))
+    await small.dispose()
+
+
+async def test_a_connection_that_comes_back_as_its_waiter_leaves_is_not_lost(app_database_url: str) -> None:
+    small = open_engine(replace(patient_config(app_database_url), pool_size=1, pool_timeout_seconds=5))
+    units = SqlUnitsOfWork(small)
+
+    async def look() -> None:
+        async with units.autocommit() as uow:
+            await uow.users.get_by_email("nobody@example.com")
+
+    for turns in range(12):
+        async with units.autocommit():
+            waiter = asyncio.create_task(look())
+            await asyncio.sleep(0)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        waiter.cancel()
+        await asyncio.gather(waiter, return_exceptions=True)
+        await look()
     await small.dispose()
 
 
