@@ -42,7 +42,9 @@ async def test_who_cannot_get_a_connection_is_told_so(app_database_url: str, eng
     await small.dispose()
 
 
-async def test_a_burst_waits_its_turn_for_as_long_as_connections_become_free(app_database_url: str) -> None:
+async def test_a_burst_waits_its_turn_for_as_long_as_connections_become_free(
+    app_database_url: str, engine: AsyncEngine
+) -> None:
     seconds, holders = 2.0, 8
     small = open_engine(replace(patient_config(app_database_url), pool_size=1, pool_timeout_seconds=seconds))
 
@@ -56,7 +58,9 @@ async def test_a_burst_waits_its_turn_for_as_long_as_connections_become_free(app
     await small.dispose()
 
 
-async def test_a_connection_that_comes_back_as_its_waiter_leaves_is_not_lost(app_database_url: str) -> None:
+async def test_a_connection_that_comes_back_as_its_waiter_leaves_is_not_lost(
+    app_database_url: str, engine: AsyncEngine
+) -> None:
     small = open_engine(replace(patient_config(app_database_url), pool_size=1, pool_timeout_seconds=5))
     units = SqlUnitsOfWork(small)
 
