@@ -30,4 +30,7 @@ class MailFolder:
 
     def _keep(self, name: str, content: bytes) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (self._folder / name).write_bytes(content)
+        # Whoever watches the folder finds whole mails only.
+        unfinished = self._folder / f".{name}.part"
+        unfinished.write_bytes(content)
+        unfinished.rename(self._folder / name)
