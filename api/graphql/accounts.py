@@ -1,20 +1,18 @@
 """Accounts: how people sign up, prove their address, and set their password."""
 
-from collections.abc import Awaitable
 from typing import Annotated
 
 import strawberry
 
 from api.graphql.context import Info
-from api.graphql.mutations import ERRORS
-from api.graphql.problems import UserError, user_errors
+from api.graphql.mutations import ERRORS, outcome_of
+from api.graphql.problems import UserError
 from api.graphql.rules import ANYBODY, IN_PERSON
-from domain.errors import Refusal
 from domain.identity.change_password import PasswordChange
 from domain.identity.sign_up import NewSignUp
 
 _SENT_TO = "The address that a mail goes to, which says how to go on; null when the input was refused."
-_NEW_PASSWORD = "The new password: at least 8 characters, whichever; common ones are refused."  # noqa: S105  a description
+_CHOSEN = "The new password: as many characters as the server asks for, 8 at least, whichever; common ones are refused."
 
 
 @strawberry.input(description="An account to make.")
@@ -25,7 +23,7 @@ class SignUpInput:
         description="Your address. A mail goes there; the account begins with the link in it."
     )
     name: str = strawberry.field(description="Your name, 1 to 200 characters.")
-    password: str = strawberry.field(description=_NEW_PASSWORD)
+    password: str = strawberry.field(description=_CHOSEN)
 
     def __repr__(self) -> str:
         return "SignUpInput()"
@@ -89,7 +87,7 @@ class ResetPasswordInput:
     """What resetPassword takes."""
 
     token: str = strawberry.field(description="What stands behind token= in the link of the mail. It works once.")
-    new_password: str = strawberry.field(description=_NEW_PASSWORD)
+    new_password: str = strawberry.field(description=_CHOSEN)
 
     def __repr__(self) -> str:
         return "ResetPasswordInput()"
@@ -110,7 +108,7 @@ class ChangePasswordInput:
     """What changePassword takes."""
 
     current_password: str = strawberry.field(description="The password until now.")
-    new_password: str = strawberry.field(description=_NEW_PASSWORD)
+    new_password: str = strawberry.field(description=_CHOSEN)
 
     def __repr__(self) -> str:
         return "ChangePasswordInput()"
@@ -138,21 +136,21 @@ class AccountMutations:
     async def sign_up(
         self,
         info: Info,
-        input: Annotated[SignUpInput, strawberry.argument(description="The account.")],  # noqa: A002  as everywhere
+        input: Annotated[SignUpInput, strawberry.argument(description="The account.")],
     ) -> SignUpPayload:
         context = info.context
         act = context.acts.people.require_sign_up()
         wanted = NewSignUp(email=input.email, name=input.name, password=input.password, address=context.address)
-        sent_to, errors = await _done(act(wanted))
+        sent_to, errors = await outcome_of(context, act(wanted))
         return SignUpPayload(sent_to=sent_to, errors=errors)
 
     @strawberry.mutation(description="Prove that an address is yours, by the link in a mail.", metadata=ANYBODY)
     async def verify_email(
         self,
         info: Info,
-        input: Annotated[VerifyEmailInput, strawberry.argument(description="The proof.")],  # noqa: A002  as everywhere
+        input: Annotated[VerifyEmailInput, strawberry.argument(description="The proof.")],
     ) -> VerifyEmailPayload:
-        email, errors = await _done(info.context.acts.people.verify_email(input.token))
+        email, errors = await outcome_of(info.context, info.context.acts.people.verify_email(input.token))
         return VerifyEmailPayload(email=email, errors=errors)
 
     @strawberry.mutation(
@@ -164,7 +162,7 @@ class AccountMutations:
         context = info.context
         user_id, _ = context.require_session()
         act = context.acts.people.require_mailed().request_email_verification
-        sent_to, errors = await _done(act(user_id, context.address))
+        sent_to, errors = await outcome_of(context, act(user_id, context.address))
         return RequestEmailVerificationPayload(sent_to=sent_to, errors=errors)
 
     @strawberry.mutation(
@@ -175,13 +173,11 @@ class AccountMutations:
     async def request_password_reset(
         self,
         info: Info,
-        input: Annotated[  # noqa: A002  as everywhere
-            RequestPasswordResetInput, strawberry.argument(description="Whose password.")
-        ],
+        input: Annotated[RequestPasswordResetInput, strawberry.argument(description="Whose password.")],
     ) -> RequestPasswordResetPayload:
         context = info.context
         act = context.acts.people.require_mailed().request_password_reset
-        sent_to, errors = await _done(act(input.email, context.address))
+        sent_to, errors = await outcome_of(context, act(input.email, context.address))
         return RequestPasswordResetPayload(sent_to=sent_to, errors=errors)
 
     @strawberry.mutation(
@@ -191,12 +187,10 @@ class AccountMutations:
     async def reset_password(
         self,
         info: Info,
-        input: Annotated[  # noqa: A002  as everywhere
-            ResetPasswordInput, strawberry.argument(description="The new password.")
-        ],
+        input: Annotated[ResetPasswordInput, strawberry.argument(description="The new password.")],
     ) -> ResetPasswordPayload:
-        act = info.context.acts.people.reset_password
-        _, errors = await _done(act(input.token, input.new_password))
+        context = info.context
+        _, errors = await outcome_of(context, context.acts.people.reset_password(input.token, input.new_password))
         return ResetPasswordPayload(password_set=None if errors else True, errors=errors)
 
     @strawberry.mutation(
@@ -205,21 +199,10 @@ class AccountMutations:
     async def change_password(
         self,
         info: Info,
-        input: Annotated[  # noqa: A002  as everywhere
-            ChangePasswordInput, strawberry.argument(description="Both passwords.")
-        ],
+        input: Annotated[ChangePasswordInput, strawberry.argument(description="Both passwords.")],
     ) -> ChangePasswordPayload:
         context = info.context
         user_id, session_id = context.require_session()
         wanted = PasswordChange(current=input.current_password, new=input.new_password, address=context.address)
-        _, errors = await _done(context.acts.people.change_password(user_id, session_id, wanted))
-        context.forget_loaded()
+        _, errors = await outcome_of(context, context.acts.people.change_password(user_id, session_id, wanted))
         return ChangePasswordPayload(changed=None if errors else True, errors=errors)
-
-
-async def _done(act: Awaitable[str | None]) -> tuple[str | None, list[UserError]]:
-    """What an act answers, or why it was refused."""
-    try:
-        return await act, []
-    except Refusal as refusal:
-        return None, user_errors([refusal])

@@ -113,9 +113,7 @@ class ActionQueries:
     async def preview_refund(
         self,
         info: Info,
-        input: Annotated[  # noqa: A002  as in the mutation
-            PreviewRefundInput, strawberry.argument(description="What would be given back.")
-        ],
+        input: Annotated[PreviewRefundInput, strawberry.argument(description="What would be given back.")],
     ) -> PreviewRefundPayload:
         try:
             preview = await _preview(info.context, input)

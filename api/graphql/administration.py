@@ -1,15 +1,14 @@
 """Users, for those who look after them: who there is, and the mutations of administrators."""
 
-from collections.abc import Awaitable
 from datetime import datetime
 from typing import Annotated
 
 import strawberry
 
-from api.graphql.context import Context, Info
-from api.graphql.mutations import ERRORS
+from api.graphql.context import Info
+from api.graphql.mutations import ERRORS, outcome_of
 from api.graphql.paging import After, Before, Connection, First, Last, Ordering, connection, page_request
-from api.graphql.problems import UserError, user_errors
+from api.graphql.problems import UserError
 from api.graphql.rules import needs
 from api.graphql.users import User, user_type
 from domain import ids
@@ -66,9 +65,7 @@ class UserQueries:
         after: After = None,
         last: Last = None,
         before: Before = None,
-        filter: Annotated[  # noqa: A002  as in every list
-            UserFilter | None, strawberry.argument(description="Which ones.")
-        ] = None,
+        filter: Annotated[UserFilter | None, strawberry.argument(description="Which ones.")] = None,
     ) -> Connection[User]:
         actor = info.context.require_actor()
         where = ANY_USER if filter is None else filter.to_filter()
@@ -142,15 +139,13 @@ class UserMutations:
     async def change_user_role(
         self,
         info: Info,
-        input: Annotated[  # noqa: A002  as in every mutation
-            ChangeUserRoleInput, strawberry.argument(description="Who, and which role.")
-        ],
+        input: Annotated[ChangeUserRoleInput, strawberry.argument(description="Who, and which role.")],
     ) -> ChangeUserRolePayload:
         context = info.context
         act = context.acts.administer_users.change_role
         wanted = _wanted(input.user_id, input.reason)
-        user, errors = await _done(context, act(context.require_actor(), wanted, input.role))
-        return ChangeUserRolePayload(user=user, errors=errors)
+        user, errors = await outcome_of(context, act(context.require_actor(), wanted, input.role))
+        return ChangeUserRolePayload(user=_shown(user), errors=errors)
 
     @strawberry.mutation(
         description="Keep a user out: every session ends, API keys are refused, and nobody signs in with the account. For "
@@ -160,12 +155,12 @@ class UserMutations:
     async def disable_user(
         self,
         info: Info,
-        input: Annotated[DisableUserInput, strawberry.argument(description="Whom.")],  # noqa: A002  as everywhere
+        input: Annotated[DisableUserInput, strawberry.argument(description="Whom.")],
     ) -> DisableUserPayload:
         context = info.context
         act = context.acts.administer_users.disable
-        user, errors = await _done(context, act(context.require_actor(), _wanted(input.user_id, input.reason)))
-        return DisableUserPayload(user=user, errors=errors)
+        user, errors = await outcome_of(context, act(context.require_actor(), _wanted(input.user_id, input.reason)))
+        return DisableUserPayload(user=_shown(user), errors=errors)
 
     @strawberry.mutation(
         description="Let a user in again who was disabled, and their API keys. For administrators.",
@@ -174,12 +169,12 @@ class UserMutations:
     async def enable_user(
         self,
         info: Info,
-        input: Annotated[EnableUserInput, strawberry.argument(description="Whom.")],  # noqa: A002  as everywhere
+        input: Annotated[EnableUserInput, strawberry.argument(description="Whom.")],
     ) -> EnableUserPayload:
         context = info.context
         act = context.acts.administer_users.enable
-        user, errors = await _done(context, act(context.require_actor(), _wanted(input.user_id, input.reason)))
-        return EnableUserPayload(user=user, errors=errors)
+        user, errors = await outcome_of(context, act(context.require_actor(), _wanted(input.user_id, input.reason)))
+        return EnableUserPayload(user=_shown(user), errors=errors)
 
 
 def _wanted(user_id: str, reason: str) -> UserChange:
@@ -187,11 +182,5 @@ def _wanted(user_id: str, reason: str) -> UserChange:
     return UserChange(user_id=None if value is None else UserId(value), reason=reason)
 
 
-async def _done(context: Context, act: Awaitable[UserRecord]) -> tuple[User | None, list[UserError]]:
-    """The user that an act has changed, or why it was refused."""
-    try:
-        return user_type(await act), []
-    except Refusal as refusal:
-        return None, user_errors([refusal])
-    finally:
-        context.forget_loaded()
+def _shown(user: UserRecord | None) -> User | None:
+    return None if user is None else user_type(user)

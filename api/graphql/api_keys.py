@@ -6,15 +6,14 @@ from typing import Annotated, ClassVar
 import strawberry
 
 from api.graphql.context import Info
-from api.graphql.mutations import ERRORS
+from api.graphql.mutations import ERRORS, outcome_of
 from api.graphql.nodes import Node
 from api.graphql.paging import After, Before, Connection, First, Last, Ordering, connection, page_request
-from api.graphql.problems import UserError, user_errors
+from api.graphql.problems import UserError
 from api.graphql.rules import needs
 from api.graphql.users import User, user_with
 from domain import ids
 from domain.access import Capability
-from domain.errors import Refusal
 from domain.identity.api_keys import ApiKey as ApiKeyRecord
 from domain.identity.create_api_key import NewApiKey
 from domain.ids import ApiKeyId, IdKind
@@ -140,18 +139,13 @@ class ApiKeyMutations:
     async def create_api_key(
         self,
         info: Info,
-        input: Annotated[  # noqa: A002  as in every mutation
-            CreateApiKeyInput, strawberry.argument(description="What the key is for.")
-        ],
+        input: Annotated[CreateApiKeyInput, strawberry.argument(description="What the key is for.")],
     ) -> CreateApiKeyPayload:
         context = info.context
         wanted = NewApiKey(name=input.name, scopes=input.scopes, expires_at=input.expires_at)
-        try:
-            created = await context.acts.create_api_key(context.require_actor(), wanted)
-        except Refusal as refusal:
-            return CreateApiKeyPayload(api_key=None, secret=None, errors=user_errors([refusal]))
-        finally:
-            context.forget_loaded()
+        created, errors = await outcome_of(context, context.acts.create_api_key(context.require_actor(), wanted))
+        if created is None:
+            return CreateApiKeyPayload(api_key=None, secret=None, errors=errors)
         return CreateApiKeyPayload(api_key=api_key_type(created.record), secret=created.text, errors=[])
 
     @strawberry.mutation(
@@ -161,16 +155,10 @@ class ApiKeyMutations:
     async def revoke_api_key(
         self,
         info: Info,
-        input: Annotated[  # noqa: A002  as in every mutation
-            RevokeApiKeyInput, strawberry.argument(description="Which key.")
-        ],
+        input: Annotated[RevokeApiKeyInput, strawberry.argument(description="Which key.")],
     ) -> RevokeApiKeyPayload:
         context = info.context
         value = ids.decode_as(IdKind.API_KEY, input.api_key_id)
-        try:
-            key = await context.acts.revoke_api_key(context.require_actor(), None if value is None else ApiKeyId(value))
-        except Refusal as refusal:
-            return RevokeApiKeyPayload(api_key=None, errors=user_errors([refusal]))
-        finally:
-            context.forget_loaded()
-        return RevokeApiKeyPayload(api_key=api_key_type(key), errors=[])
+        key_id = None if value is None else ApiKeyId(value)
+        key, errors = await outcome_of(context, context.acts.revoke_api_key(context.require_actor(), key_id))
+        return RevokeApiKeyPayload(api_key=None if key is None else api_key_type(key), errors=errors)

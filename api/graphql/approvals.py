@@ -55,9 +55,7 @@ class RefundQueries:
         after: After = None,
         last: Last = None,
         before: Before = None,
-        filter: Annotated[  # noqa: A002  as in every list
-            RefundFilter | None, strawberry.argument(description="Which ones.")
-        ] = None,
+        filter: Annotated[RefundFilter | None, strawberry.argument(description="Which ones.")] = None,
     ) -> Connection[Refund]:
         scope, reader = info.context.require_actor().scope, info.context.readers.payments
         where = ANY_REFUND if filter is None else filter.to_filter()
@@ -119,9 +117,7 @@ class ApprovalMutations:
     async def approve_refund(
         self,
         info: Info,
-        input: Annotated[  # noqa: A002  as in every mutation
-            ApproveRefundInput, strawberry.argument(description="Which refund.")
-        ],
+        input: Annotated[ApproveRefundInput, strawberry.argument(description="Which refund.")],
     ) -> ApproveRefundPayload:
         wanted = NewDecision(idempotency_key=input.idempotency_key, refund_id=_refund_id(input.refund_id))
         answer = await answer_of(info.context, lambda actor: info.context.acts.decide_refund.approve(actor, wanted))
@@ -140,9 +136,7 @@ class ApprovalMutations:
     async def reject_refund(
         self,
         info: Info,
-        input: Annotated[  # noqa: A002  as in every mutation
-            RejectRefundInput, strawberry.argument(description="Which refund, and why not.")
-        ],
+        input: Annotated[RejectRefundInput, strawberry.argument(description="Which refund, and why not.")],
     ) -> RejectRefundPayload:
         wanted = NewDecision(
             idempotency_key=input.idempotency_key, refund_id=_refund_id(input.refund_id), reason=input.reason

@@ -136,9 +136,7 @@ class DiscrepancyQueries:
         after: After = None,
         last: Last = None,
         before: Before = None,
-        filter: Annotated[  # noqa: A002  as in every list
-            DiscrepancyFilter | None, strawberry.argument(description="Which ones.")
-        ] = None,
+        filter: Annotated[DiscrepancyFilter | None, strawberry.argument(description="Which ones.")] = None,
     ) -> Connection[Discrepancy]:
         actor = info.context.require_actor()
         where = ANY_DISCREPANCY if filter is None else filter.to_filter()
@@ -184,7 +182,7 @@ class DiscrepancyMutations:
     async def resolve_discrepancy(
         self,
         info: Info,
-        input: Annotated[  # noqa: A002  as in every mutation
+        input: Annotated[
             ResolveDiscrepancyInput, strawberry.argument(description="Which discrepancy, and how it was settled.")
         ],
     ) -> ResolveDiscrepancyPayload:

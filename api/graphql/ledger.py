@@ -245,9 +245,7 @@ class LedgerQueries:
         after: After = None,
         last: Last = None,
         before: Before = None,
-        filter: Annotated[  # noqa: A002  as in every list
-            LedgerAccountFilter | None, strawberry.argument(description="Which ones.")
-        ] = None,
+        filter: Annotated[LedgerAccountFilter | None, strawberry.argument(description="Which ones.")] = None,
     ) -> Connection[LedgerAccount]:
         actor, ledger = info.context.require_actor(), info.context.readers.ledger
         where = ANY_ACCOUNT if filter is None else filter.to_conditions()
@@ -270,9 +268,7 @@ class LedgerQueries:
         after: After = None,
         last: Last = None,
         before: Before = None,
-        filter: Annotated[  # noqa: A002  as in every list
-            JournalEntryFilter | None, strawberry.argument(description="Which ones.")
-        ] = None,
+        filter: Annotated[JournalEntryFilter | None, strawberry.argument(description="Which ones.")] = None,
         as_of: AsOf = None,
     ) -> Connection[JournalEntry]:
         actor, ledger = info.context.require_actor(), info.context.readers.ledger

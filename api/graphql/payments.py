@@ -157,9 +157,7 @@ class Mutation(
     async def create_payment(
         self,
         info: Info,
-        input: Annotated[  # noqa: A002  the contract's name
-            CreatePaymentInput, strawberry.argument(description="What is to be paid, and with what.")
-        ],
+        input: Annotated[CreatePaymentInput, strawberry.argument(description="What is to be paid, and with what.")],
     ) -> CreatePaymentPayload:
         def act(actor: Actor) -> Awaitable[Answer]:
             payment = NewPayment(
@@ -186,9 +184,7 @@ class Mutation(
     async def refund(
         self,
         info: Info,
-        input: Annotated[  # noqa: A002  the contract's name
-            RefundInput, strawberry.argument(description="What is to be given back.")
-        ],
+        input: Annotated[RefundInput, strawberry.argument(description="What is to be given back.")],
     ) -> RefundPayload:
         def act(actor: Actor) -> Awaitable[Answer]:
             wanted = NewRefund(
@@ -214,9 +210,7 @@ class Mutation(
     async def capture(
         self,
         info: Info,
-        input: Annotated[  # noqa: A002  as in every mutation
-            CaptureInput, strawberry.argument(description="What is to be taken.")
-        ],
+        input: Annotated[CaptureInput, strawberry.argument(description="What is to be taken.")],
     ) -> CapturePayload:
         def act(actor: Actor) -> Awaitable[Answer]:
             wanted = NewCapture(
@@ -238,9 +232,7 @@ class Mutation(
     async def void(
         self,
         info: Info,
-        input: Annotated[  # noqa: A002  as in every mutation
-            VoidInput, strawberry.argument(description="What is to be let go.")
-        ],
+        input: Annotated[VoidInput, strawberry.argument(description="What is to be let go.")],
     ) -> VoidPayload:
         def act(actor: Actor) -> Awaitable[Answer]:
             wanted = NewVoid(

@@ -50,7 +50,7 @@ class ProviderSessionMutations:
     async def sign_in_with_provider(
         self,
         info: Info,
-        input: Annotated[  # noqa: A002  as everywhere
+        input: Annotated[
             SignInWithProviderInput, strawberry.argument(description="The code, and the proof that it is yours.")
         ],
     ) -> SignInWithProviderPayload:

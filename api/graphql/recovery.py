@@ -164,9 +164,7 @@ class RecoveryQueries:
         after: After = None,
         last: Last = None,
         before: Before = None,
-        filter: Annotated[  # noqa: A002  the contract's name
-            AttemptFilter | None, strawberry.argument(description="Which ones.")
-        ] = None,
+        filter: Annotated[AttemptFilter | None, strawberry.argument(description="Which ones.")] = None,
     ) -> Connection[Attempt]:
         scope = info.context.require_actor().scope_of(Capability.ATTEMPTS_READ)
         where = ANY_OPEN_ATTEMPT if filter is None else filter.to_filter()
@@ -229,9 +227,7 @@ class RecoveryMutations:
     async def resolve_attempt(
         self,
         info: Info,
-        input: Annotated[  # noqa: A002  as in every mutation
-            ResolveAttemptInput, strawberry.argument(description="What is decided, and why.")
-        ],
+        input: Annotated[ResolveAttemptInput, strawberry.argument(description="What is decided, and why.")],
     ) -> ResolveAttemptPayload:
         value = ids.decode_as(IdKind.ATTEMPT, input.attempt_id)
         attempt_id = None if value is None else AttemptId(value)

@@ -72,7 +72,7 @@ class Query(
     async def node(
         self,
         info: Info,
-        id: Annotated[strawberry.ID, strawberry.argument(description="The object's id.")],  # noqa: A002  Relay's name
+        id: Annotated[strawberry.ID, strawberry.argument(description="The object's id.")],
     ) -> Node | None:
         return await _node(info.context, id)
 
@@ -106,7 +106,7 @@ class Query(
     async def user(
         self,
         info: Info,
-        id: Annotated[strawberry.ID, strawberry.argument(description="The user's id.")],  # noqa: A002  the contract's name
+        id: Annotated[strawberry.ID, strawberry.argument(description="The user's id.")],
     ) -> User | None:
         node = await _node(info.context, id)
         return node if isinstance(node, User) else None
@@ -118,7 +118,7 @@ class Query(
     async def transaction(
         self,
         info: Info,
-        id: Annotated[strawberry.ID, strawberry.argument(description="The transaction's id.")],  # noqa: A002  the contract's name
+        id: Annotated[strawberry.ID, strawberry.argument(description="The transaction's id.")],
     ) -> Transaction | None:
         node = await _node(info.context, id)
         return node if isinstance(node, Transaction) else None
@@ -134,9 +134,7 @@ class Query(
         after: After = None,
         last: Last = None,
         before: Before = None,
-        filter: Annotated[  # noqa: A002  the contract's name
-            TransactionFilter | None, strawberry.argument(description="Which ones.")
-        ] = None,
+        filter: Annotated[TransactionFilter | None, strawberry.argument(description="Which ones.")] = None,
         order_by: Annotated[TransactionOrder | None, strawberry.argument(description="In which order.")] = None,
     ) -> Connection[Transaction]:
         scope = info.context.require_actor().scope

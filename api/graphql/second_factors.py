@@ -5,10 +5,9 @@ from typing import Annotated
 import strawberry
 
 from api.graphql.context import Info
-from api.graphql.mutations import ERRORS
-from api.graphql.problems import UserError, user_errors
+from api.graphql.mutations import ERRORS, outcome_of
+from api.graphql.problems import UserError
 from api.graphql.rules import IN_PERSON
-from domain.errors import Refusal
 
 _CODE = "The six digits that the authenticator app shows now."
 
@@ -94,16 +93,14 @@ class SecondFactorMutations:
     async def begin_second_factor(
         self,
         info: Info,
-        input: Annotated[  # noqa: A002  as everywhere
-            BeginSecondFactorInput, strawberry.argument(description="The proof.")
-        ],
+        input: Annotated[BeginSecondFactorInput, strawberry.argument(description="The proof.")],
     ) -> BeginSecondFactorPayload:
         context = info.context
         user_id, _ = context.require_session()
-        try:
-            begun = await context.acts.people.second_factor.begin(user_id, input.password, context.address)
-        except Refusal as refusal:
-            return BeginSecondFactorPayload(secret=None, uri=None, errors=user_errors([refusal]))
+        act = context.acts.people.second_factor.begin
+        begun, errors = await outcome_of(context, act(user_id, input.password, context.address))
+        if begun is None:
+            return BeginSecondFactorPayload(secret=None, uri=None, errors=errors)
         return BeginSecondFactorPayload(secret=begun.secret, uri=begun.uri, errors=[])
 
     @strawberry.mutation(
@@ -114,20 +111,13 @@ class SecondFactorMutations:
     async def confirm_second_factor(
         self,
         info: Info,
-        input: Annotated[  # noqa: A002  as everywhere
-            ConfirmSecondFactorInput, strawberry.argument(description="The code.")
-        ],
+        input: Annotated[ConfirmSecondFactorInput, strawberry.argument(description="The code.")],
     ) -> ConfirmSecondFactorPayload:
         context = info.context
         user_id, session_id = context.require_session()
         act = context.acts.people.second_factor.confirm
-        try:
-            codes = await act(user_id, session_id, input.code, context.address)
-        except Refusal as refusal:
-            return ConfirmSecondFactorPayload(recovery_codes=None, errors=user_errors([refusal]))
-        finally:
-            context.forget_loaded()
-        return ConfirmSecondFactorPayload(recovery_codes=codes, errors=[])
+        codes, errors = await outcome_of(context, act(user_id, session_id, input.code, context.address))
+        return ConfirmSecondFactorPayload(recovery_codes=codes, errors=errors)
 
     @strawberry.mutation(
         description="Turn the second factor off, by a code. Every other session of yours ends.", metadata=IN_PERSON
@@ -135,16 +125,10 @@ class SecondFactorMutations:
     async def disable_second_factor(
         self,
         info: Info,
-        input: Annotated[  # noqa: A002  as everywhere
-            DisableSecondFactorInput, strawberry.argument(description="The code.")
-        ],
+        input: Annotated[DisableSecondFactorInput, strawberry.argument(description="The code.")],
     ) -> DisableSecondFactorPayload:
         context = info.context
         user_id, session_id = context.require_session()
-        try:
-            await context.acts.people.second_factor.disable(user_id, session_id, input.code, context.address)
-        except Refusal as refusal:
-            return DisableSecondFactorPayload(disabled=None, errors=user_errors([refusal]))
-        finally:
-            context.forget_loaded()
-        return DisableSecondFactorPayload(disabled=True, errors=[])
+        act = context.acts.people.second_factor.disable
+        _, errors = await outcome_of(context, act(user_id, session_id, input.code, context.address))
+        return DisableSecondFactorPayload(disabled=None if errors else True, errors=errors)

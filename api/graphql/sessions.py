@@ -9,7 +9,7 @@ import structlog
 
 from api.access_tokens import LIFETIME
 from api.graphql.context import Context, Info
-from api.graphql.mutations import ERRORS
+from api.graphql.mutations import ERRORS, outcome_of
 from api.graphql.problems import UserError, user_errors
 from api.graphql.rules import ANYBODY, IN_PERSON
 from domain import ids
@@ -197,7 +197,7 @@ class SessionMutations:
     async def sign_in(
         self,
         info: Info,
-        input: Annotated[SignInInput, strawberry.argument(description="Who signs in.")],  # noqa: A002  as everywhere
+        input: Annotated[SignInInput, strawberry.argument(description="Who signs in.")],
     ) -> SignInPayload:
         context = info.context
         wanted = NewSignIn(
@@ -219,9 +219,7 @@ class SessionMutations:
     async def refresh_session(
         self,
         info: Info,
-        input: Annotated[  # noqa: A002  as everywhere
-            RefreshSessionInput, strawberry.argument(description="The session.")
-        ],
+        input: Annotated[RefreshSessionInput, strawberry.argument(description="The session.")],
     ) -> RefreshSessionPayload:
         context = info.context
         try:
@@ -238,7 +236,7 @@ class SessionMutations:
     async def sign_out(
         self,
         info: Info,
-        input: Annotated[SignOutInput, strawberry.argument(description="Which session.")],  # noqa: A002  as everywhere
+        input: Annotated[SignOutInput, strawberry.argument(description="Which session.")],
     ) -> SignOutPayload:
         context = info.context
         end = context.acts.people.end_sessions
@@ -257,9 +255,7 @@ class SessionMutations:
     async def sign_out_everywhere(
         self,
         info: Info,
-        input: Annotated[  # noqa: A002  as everywhere
-            SignOutEverywhereInput, strawberry.argument(description="Which sessions.")
-        ],
+        input: Annotated[SignOutEverywhereInput, strawberry.argument(description="Which sessions.")],
     ) -> SignOutEverywherePayload:
         context = info.context
         user_id, session_id = context.require_session()
@@ -272,17 +268,11 @@ class SessionMutations:
     async def revoke_session(
         self,
         info: Info,
-        input: Annotated[  # noqa: A002  as everywhere
-            RevokeSessionInput, strawberry.argument(description="Which session.")
-        ],
+        input: Annotated[RevokeSessionInput, strawberry.argument(description="Which session.")],
     ) -> RevokeSessionPayload:
         context = info.context
         user_id, _ = context.require_session()
         value = ids.decode_as(IdKind.SESSION, input.session_id)
-        try:
-            await context.acts.people.end_sessions.one(user_id, None if value is None else SessionId(value))
-        except Refusal as refusal:
-            return RevokeSessionPayload(revoked=None, errors=user_errors([refusal]))
-        finally:
-            context.forget_loaded()
-        return RevokeSessionPayload(revoked=True, errors=[])
+        ended = context.acts.people.end_sessions.one(user_id, None if value is None else SessionId(value))
+        _, errors = await outcome_of(context, ended)
+        return RevokeSessionPayload(revoked=None if errors else True, errors=errors)

@@ -148,9 +148,7 @@ class WebhookQueries:
         after: After = None,
         last: Last = None,
         before: Before = None,
-        filter: Annotated[  # noqa: A002  as in every list
-            WebhookEventFilter | None, strawberry.argument(description="Which ones.")
-        ] = None,
+        filter: Annotated[WebhookEventFilter | None, strawberry.argument(description="Which ones.")] = None,
     ) -> Connection[WebhookEvent]:
         actor = info.context.require_actor()
         where = ANY_EVENT if filter is None else filter.to_filter()
@@ -195,9 +193,7 @@ class WebhookMutations:
     async def reapply_webhook_event(
         self,
         info: Info,
-        input: Annotated[  # noqa: A002  as in every mutation
-            ReapplyWebhookEventInput, strawberry.argument(description="Which event, and why.")
-        ],
+        input: Annotated[ReapplyWebhookEventInput, strawberry.argument(description="Which event, and why.")],
     ) -> ReapplyWebhookEventPayload:
         context = info.context
         actor = context.require_actor()
