@@ -12,7 +12,9 @@ from domain.access import FOR_PEOPLE_ALONE, Capability, Role
 from domain.identity.create_api_key import NewApiKey
 from domain.identity.key_text import digest_of, new_key
 from tests.api.application import Client, Florin, Json, Person, payment, running
+from tests.api.people import add_person, codes, sign_in
 from tests.api.test_statement_counts import counted
+from tests.api.test_user_administration import DISABLE, ENABLE
 from tests.support.captured_logs import captured_logs
 from tests.support.database import rows
 
@@ -157,6 +159,21 @@ async def test_a_downgraded_owner_takes_the_keys_rights_along(florin: Florin) ->
     )
     assert (await client.refused("{ ledgerAccounts { totalCount } }"))["extensions"]["code"] == "FORBIDDEN"
     assert (await client.ask(TRANSACTIONS))["transactions"]["totalCount"] == 0
+
+
+async def test_a_disabled_owners_keys_are_out_at_once_and_in_again_with_them(florin: Florin) -> None:
+    client, _ = await program(florin, "PAYMENTS_CREATE", "PAYMENTS_READ")
+    await client.ask(ME)
+    other = await add_person(florin, "katherine@example.com", role=Role.ADMIN)
+    katherine = await sign_in(florin, other.email)
+    assert await codes(katherine, DISABLE, userId=florin.margaret.id, reason="They have left.") == []
+    before = await florin.traces()
+    await refused(client)
+    paid = "mutation ($input: CreatePaymentInput!) { createPayment(input: $input) { replayed } }"
+    assert (await client.send(paid, {"input": payment()})).status_code == 401
+    assert await florin.traces() == before
+    assert await codes(katherine, ENABLE, userId=florin.margaret.id, reason="They are back.") == []
+    await client.ask(ME)
 
 
 async def test_what_is_no_key_of_this_server_asks_no_database(florin: Florin) -> None:
