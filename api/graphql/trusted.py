@@ -8,7 +8,7 @@ registers a document by sending it: that is done by `florin documents sync`, bef
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -61,9 +61,13 @@ def digest_in(content: Mapping[str, Any]) -> DocumentDigest | None:  # Any: what
 class Admission:
     """Finds the document that is to be run, and refuses one that may not be. `only_trusted` is a setting."""
 
-    def __init__(self, documents: TrustedDocuments, *, only_trusted: bool) -> None:
+    def __init__(
+        self, documents: TrustedDocuments, *, only_trusted: bool, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`now` tells seconds, by which what was looked up grows old."""
         self._documents = documents
         self._only_trusted = only_trusted
+        self._now = now
         self._kept: OrderedDict[DocumentDigest, tuple[TrustedDocument, float]] = OrderedDict()
 
     async def admit(self, request: OperationRequest, actor: Actor | None) -> tuple[OperationRequest, Actor | None]:
@@ -90,7 +94,7 @@ class Admission:
         return replace(request, query=document.text, cost_max=document.cost_max), actor
 
     async def _find(self, digest: DocumentDigest) -> TrustedDocument | None:
-        now = time.monotonic()
+        now = self._now()
         kept = self._kept.get(digest)
         if kept is not None and now - kept[1] < _KEPT_SECONDS:
             return kept[0]

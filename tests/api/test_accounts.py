@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from domain.ids import IdKind, encode
 from domain.messaging.mails import GIVEN_UP_AFTER, MailNotSent, MailState
 from tests.api.application import Florin, running
 from tests.api.people import (
@@ -24,6 +25,7 @@ from tests.api.people import (
     sign_in,
 )
 from tests.api.test_statement_counts import counted
+from tests.api.test_user_administration import DISABLE, ENABLE
 from tests.support.clock import FakeClock
 from tests.support.database import rows
 from tests.support.mailbox import Mailbox
@@ -193,6 +195,32 @@ async def test_nobody_learns_whose_address_it_is_by_asking_for_a_reset(florin: F
     assert statements[0] == statements[1] == statements[2]
     assert sorted(await mailbox.collect(florin.parts)) == [MailState.SENT, MailState.SKIPPED, MailState.SKIPPED]
     assert [letter.recipient for letter in mailbox.letters] == [NEW["email"]]
+
+
+async def test_a_link_does_nothing_for_a_disabled_user(florin: Florin, mailbox: Mailbox) -> None:
+    await florin.ada.ask(ASK_TO_VERIFY)
+    await act(florin.anonymous, FORGOT, email=florin.alan.user.email)
+    await mailbox.collect(florin.parts)
+    verify, reset = (mailbox.token_to(who.user.email) for who in (florin.ada, florin.alan))
+    # By hand, so that the links themselves stay as they are.
+    await rows(florin.parts.engine, "UPDATE users SET disabled_at = now() RETURNING 1")
+    assert await codes(florin.anonymous, VERIFY, token=verify) == ["INVALID_TOKEN"]
+    assert await codes(florin.anonymous, RESET, token=reset, newPassword=ANOTHER) == ["INVALID_TOKEN"]
+    assert await rows(florin.parts.engine, "SELECT 1 FROM users WHERE email_verified_at IS NOT NULL") == []
+    assert await rows(florin.parts.engine, "SELECT 1 FROM credentials") == []
+
+
+async def test_links_from_before_somebody_was_disabled_stay_void_when_they_are_back(
+    florin: Florin, mailbox: Mailbox
+) -> None:
+    blaise = await add_person(florin)
+    await act(florin.anonymous, FORGOT, email=blaise.email)
+    await mailbox.collect(florin.parts)
+    link, user_id = mailbox.token_to(blaise.email), encode(IdKind.USER, blaise.id)
+    for document in (DISABLE, ENABLE):
+        assert await codes(florin.margaret, document, userId=user_id, reason="A stolen laptop.") == []
+    assert await codes(florin.anonymous, RESET, token=link, newPassword=ANOTHER) == ["INVALID_TOKEN"]
+    assert await lets_in(await sign_in(florin))
 
 
 async def test_links_end(engine: AsyncEngine, mailbox: Mailbox) -> None:

@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from domain.access import FOR_PEOPLE_ALONE, Capability, Role
+from domain.errors import InvalidScopes
 from domain.identity.create_api_key import NewApiKey
 from domain.identity.key_text import digest_of, new_key
 from tests.api.application import Client, Florin, Json, Person, payment, running
@@ -254,6 +255,17 @@ async def test_what_cannot_be_a_key_is_refused(florin: Florin, changes: Json, co
 @pytest.mark.parametrize("capability", sorted(FOR_PEOPLE_ALONE))
 async def test_no_key_is_for_what_people_do_alone(florin: Florin, capability: Capability) -> None:
     assert [error["code"] for error in (await create(florin.margaret, capability.name))["errors"]] == ["INVALID_SCOPES"]
+
+
+async def test_nobody_who_runs_the_server_makes_a_key_for_more_than_its_owner_may(florin: Florin) -> None:
+    from app.wiring import create_api_key_over  # noqa: PLC0415  only here and below
+
+    for owner, scope in ((florin.ada, Capability.LEDGER_READ), (florin.grace, Capability.WEBHOOKS_READ)):
+        wanted = NewApiKey(name="job", scopes=[Capability.PAYMENTS_READ, scope], expires_at=None)
+        with pytest.raises(InvalidScopes, match=scope):
+            await create_api_key_over(florin.parts).for_user(owner.user, wanted)
+    assert await rows(florin.parts.engine, "SELECT 1 FROM api_keys") == []
+    assert await audited(florin) == []
 
 
 async def test_keys_are_not_for_customers_nor_for_the_support(florin: Florin) -> None:

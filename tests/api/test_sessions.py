@@ -1,6 +1,7 @@
 """Sessions: signing in, going on and out; and whoever tries to get in without being let."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import jwt
@@ -33,6 +34,7 @@ from tests.api.people import (
     lets_in,
     sign_in,
 )
+from tests.api.test_statement_counts import counted
 from tests.support.captured_logs import captured_logs
 from tests.support.clock import FakeClock
 from tests.support.database import rows
@@ -112,6 +114,16 @@ async def test_two_who_show_one_refresh_token_at_once_are_both_out(florin: Flori
         assert len(won) == 1
         assert not await lets_in(holder(florin, won[0]))
         assert await codes(florin.anonymous, REFRESH, refreshToken=won[0]["refreshToken"]) == ["INVALID_REFRESH_TOKEN"]
+
+
+async def test_a_disabled_user_does_not_go_on_with_a_session_however_they_were_disabled(florin: Florin) -> None:
+    user = await add_person(florin)
+    session = await sign_in(florin)
+    # By hand, so that the session itself stays as it is.
+    await rows(florin.parts.engine, "UPDATE users SET disabled_at = now() WHERE id = :id RETURNING 1", id=user.id)
+    assert await codes(florin.anonymous, REFRESH, refreshToken=session.refresh_token) == ["INVALID_REFRESH_TOKEN"]
+    assert await rows(florin.parts.engine, "SELECT count(*) FROM refresh_tokens WHERE used_at IS NULL") == [(1,)]
+    assert await rows(florin.parts.engine, "SELECT 1 FROM audit_entries WHERE action = 'session.refreshed'") == []
 
 
 async def test_tokens_are_of_no_use_for_what_they_are_not(florin: Florin) -> None:
@@ -198,7 +210,7 @@ async def test_a_wrong_password_and_an_unknown_address_are_the_same_answer_and_t
     disabled = await add_person(florin, "disabled@example.com")
     await rows(florin.parts.engine, "UPDATE users SET disabled_at = now() WHERE id = :id RETURNING 1", id=disabled.id)
     counting = counted_work(florin, monkeypatch)
-    answers = []
+    answers, statements = [], []
     tries = (
         ("blaise@example.com", "wrong words"),
         ("nobody@example.com", "wrong words"),
@@ -207,10 +219,13 @@ async def test_a_wrong_password_and_an_unknown_address_are_the_same_answer_and_t
         (florin.ada.user.email, PASSWORD),
     )
     for number, (email, password) in enumerate(tries, start=1):
-        answers.append(await act(florin.anonymous, SIGN_IN, email=email, password=password))
+        with counted(florin.parts.engine) as sent:
+            answers.append(await act(florin.anonymous, SIGN_IN, email=email, password=password))
+        statements.append(sent)
         assert counting.work == number
     assert [error["code"] for error in answers[0]["errors"]] == ["INVALID_CREDENTIALS"]
     assert all(answer == answers[0] for answer in answers)
+    assert all(sent == statements[0] for sent in statements)
     assert await rows(florin.parts.engine, "SELECT 1 FROM sessions WHERE kind = 'SIGN_IN'") == []
 
 
@@ -289,8 +304,9 @@ async def test_whoever_stole_a_session_cannot_try_passwords_in_it(florin: Florin
     ]
 
 
-async def test_a_sign_in_that_is_under_way_does_not_outlive_a_change_of_the_password(florin: Florin) -> None:
-    """The password is verified, then changed by somebody else, and only then would the session begin."""
+@pytest.mark.parametrize("meanwhile", ["another password", "disabled"])
+async def test_a_sign_in_that_is_under_way_does_not_outlive_what_ends_sessions(florin: Florin, meanwhile: str) -> None:
+    """The password is verified, then changed or its user disabled, and only then would the session begin."""
     user = await add_person(florin)
     entered, go_on = asyncio.Event(), asyncio.Event()
     passwords = florin.parts.passwords
@@ -305,9 +321,13 @@ async def test_a_sign_in_that_is_under_way_does_not_outlive_a_change_of_the_pass
     passwords.verify = slow  # type: ignore[method-assign]  # the moment between two steps
     signing_in = asyncio.create_task(act(florin.anonymous, SIGN_IN, email=user.email, password=PASSWORD))
     await entered.wait()
+    now = florin.parts.clock.now()
     async with florin.parts.units.begin() as uow:
-        await uow.credentials.set_password(user.id, await passwords.hash("another"), florin.parts.clock.now())
-        await uow.sessions.revoke_all(user.id, florin.parts.clock.now())
+        if meanwhile == "disabled":
+            await uow.users.save(replace(user, disabled_at=now))
+        else:
+            await uow.credentials.set_password(user.id, await passwords.hash("another"), now)
+        await uow.sessions.revoke_all(user.id, now)
     go_on.set()
     assert [error["code"] for error in (await signing_in)["errors"]] == ["INVALID_CREDENTIALS"]
     assert await rows(florin.parts.engine, "SELECT 1 FROM sessions WHERE kind = 'SIGN_IN'") == []
