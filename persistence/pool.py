@@ -47,3 +47,5 @@ class MovingPool(AsyncAdaptedQueuePool):
     """
 
     _queue_class = _MovingQueue
+    # It logs as SQLAlchemy's own pools do, and not as a part of Florin, of which every step is worth a line.
+    _sqla_logger_namespace = "sqlalchemy.pool.MovingPool"

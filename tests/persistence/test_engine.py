@@ -1,6 +1,7 @@
 """Connections: what happens where there is none, and to one that is gone."""
 
 import asyncio
+import logging
 from dataclasses import replace
 from uuid import UUID
 
@@ -40,6 +41,13 @@ async def test_who_cannot_get_a_connection_is_told_so(app_database_url: str, eng
             async with units.begin():
                 raise AssertionError("there was no second connection")
     await small.dispose()
+
+
+async def test_a_pool_is_as_quiet_as_sqlalchemys_own(app_database_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    logging.getLogger("sqlalchemy").setLevel(logging.WARNING)
+    await open_engine(patient_config(app_database_url)).dispose()
+    assert caplog.records == []
 
 
 async def test_a_burst_waits_its_turn_for_as_long_as_connections_become_free(
