@@ -8,7 +8,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.commands import CommandFailed
-from app.settings import Environment
+from app.settings_group import Environment
 from domain.errors import Unavailable
 from persistence.durability import settings_off
 from persistence.roles import changeable_by

@@ -24,7 +24,8 @@ from app.metrics import Metrics
 from app.metrics_server import serving_metrics
 from app.password_hashing import Argon2Passwords
 from app.people import people_acts, send_mails
-from app.settings import Environment, Settings
+from app.settings import Settings
+from app.settings_group import Environment
 from app.time_and_ids import SystemClock, TimeOrderedIds
 from domain.errors import Unavailable
 from domain.identity.administer_users import AdministerUsers

@@ -19,7 +19,8 @@ from api.access_tokens import AccessTokens
 from api.graphql.execution import Unfinished
 from api.server import create_application
 from app.password_hashing import Argon2Passwords
-from app.settings import Environment, Settings
+from app.settings import Settings
+from app.settings_group import Environment
 from app.time_and_ids import SystemClock, TimeOrderedIds
 from app.wiring import Parts, assemble, open_worker, services
 from domain import ids

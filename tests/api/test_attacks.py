@@ -18,7 +18,7 @@ from graphql import get_introspection_query
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.graphql.schema import schema
-from app.settings import Environment
+from app.settings_group import Environment
 from tests.api.application import PAY, Florin, Json, payment, running
 from tests.support.serving import serving
 

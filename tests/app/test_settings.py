@@ -11,7 +11,6 @@ import pytest
 from api.signing_keys import SigningKey
 from app.settings import (
     SETTINGS,
-    Environment,
     InvalidSettings,
     LogFormat,
     load_database_settings,
@@ -20,6 +19,7 @@ from app.settings import (
     load_settings,
     passed_on,
 )
+from app.settings_group import Environment
 from app.signing_keys_file import OVERLAP_MIN, read_keys, rotate
 from domain.currencies import Currency
 from persistence.roles import ApplicationRole

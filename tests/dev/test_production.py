@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.database_checks import UnsafeDatabase, check_database
 from app.embedded_postgres import EmbeddedPostgres
 from app.processes.ports import free_port
-from app.settings import Environment
+from app.settings_group import Environment
 from app.wiring import readiness
 from persistence.engine import open_engine
 from tests.app.processes_seen import read_line

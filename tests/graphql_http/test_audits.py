@@ -11,7 +11,7 @@ from typing import TypedDict
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.settings import Environment
+from app.settings_group import Environment
 from tests.api.application import running
 from tests.support.npm import NODE, installed_in
 from tests.support.serving import serving
