@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from domain.identity.addresses import comparable
 from domain.identity.credentials import Credential
 from domain.ids import UserId
 from persistence.tables import credentials, users
@@ -20,7 +21,7 @@ class SqlCredentials:
         self._connection = connection
 
     async def find_by_email(self, email: str) -> Credential | None:
-        return await self._one(_of(func.lower(users.c.email) == func.lower(email)))
+        return await self._one(_of(func.lower(users.c.email) == comparable(email)))
 
     async def find(self, user_id: UserId) -> Credential | None:
         return await self._one(_of(users.c.id == user_id))

@@ -5,6 +5,7 @@ from datetime import datetime
 from sqlalchemy import RowMapping, delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from domain.identity.addresses import comparable
 from domain.identity.one_time import OneTimeToken, Purpose, SignUp, TokenDigest
 from domain.ids import SignUpId, UserId
 from persistence.tables import one_time_tokens, sign_ups
@@ -61,7 +62,7 @@ class SqlOneTimeTokens:
         return None if row is None else SignUp(**row)
 
     async def remove_sign_ups(self, email: str) -> None:
-        statement = delete(sign_ups).where(func.lower(sign_ups.c.email) == func.lower(email))
+        statement = delete(sign_ups).where(func.lower(sign_ups.c.email) == comparable(email))
         await self._connection.execute(statement)
 
     async def prune(self, now: datetime, limit: int) -> int:

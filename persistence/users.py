@@ -5,6 +5,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.access import Role
+from domain.identity.addresses import comparable
 from domain.identity.users import User
 from domain.ids import UserId
 from domain.ports import EmailTaken
@@ -69,7 +70,7 @@ class SqlUsers:
 
 
 def _has(email: str) -> ColumnElement[bool]:
-    return func.lower(users.c.email) == func.lower(email)
+    return func.lower(users.c.email) == comparable(email)
 
 
 def user_of(row: RowMapping) -> User:

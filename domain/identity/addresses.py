@@ -26,5 +26,9 @@ def check_email(text: str) -> str:
 
 
 def comparable(email: str) -> str:
-    """The address as it is compared: two that differ in case alone are one."""
+    """The address as it is compared: two that differ in case alone are one.
+
+    Every look-up goes by it. Were a database to make small letters of what somebody sends, "İ" would become "i" there and not
+    here, and one account would be found under spellings that are counted apart.
+    """
     return email.lower()

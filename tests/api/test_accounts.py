@@ -232,10 +232,47 @@ async def test_links_end(engine: AsyncEngine, mailbox: Mailbox) -> None:
         await mailbox.collect(florin.parts)
         reset, begin = mailbox.token_to(NEW["email"]), mailbox.token_to("gilberte@example.com")
         clock.advance(timedelta(hours=1))
-        assert await codes(florin.anonymous, RESET, token=reset, newPassword=ANOTHER) == ["INVALID_TOKEN"]
+        # Nor does it tell any more what is wrong with a password.
+        for wanted in (ANOTHER, "short"):
+            assert await codes(florin.anonymous, RESET, token=reset, newPassword=wanted) == ["INVALID_TOKEN"]
         clock.advance(timedelta(hours=23))
         assert await codes(florin.anonymous, VERIFY, token=begin) == ["INVALID_TOKEN"]
         assert await codes(florin.anonymous, SIGN_IN, email=NEW["email"], password=ANOTHER) == ["INVALID_CREDENTIALS"]
+
+
+async def test_a_link_that_ends_while_its_password_is_hashed_has_ended(
+    engine: AsyncEngine, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = FakeClock()
+    async with running(engine, clock=clock) as florin:
+        await add_person(florin)
+        await act(florin.anonymous, FORGOT, email=NEW["email"])
+        await mailbox.collect(florin.parts)
+        hash_ = florin.parts.passwords.hash
+
+        async def slow(password: str) -> str:
+            clock.advance(timedelta(hours=1))
+            return await hash_(password)
+
+        monkeypatch.setattr(florin.parts.passwords, "hash", slow)
+        reset = mailbox.token_to(NEW["email"])
+        assert await codes(florin.anonymous, RESET, token=reset, newPassword=ANOTHER) == ["INVALID_TOKEN"]
+        assert await codes(florin.anonymous, SIGN_IN, email=NEW["email"], password=ANOTHER) == ["INVALID_CREDENTIALS"]
+
+
+async def test_a_password_that_was_set_by_one_link_is_not_set_again_by_another(
+    florin: Florin, mailbox: Mailbox
+) -> None:
+    await add_person(florin)
+    links = []
+    for _ in range(2):
+        await act(florin.anonymous, FORGOT, email=NEW["email"])
+        await mailbox.collect(florin.parts)
+        links.append(mailbox.token_to(NEW["email"]))
+    assert links[0] != links[1]
+    assert await codes(florin.anonymous, RESET, token=links[1], newPassword=ANOTHER) == []
+    assert await codes(florin.anonymous, RESET, token=links[0], newPassword=PASSWORD) == ["INVALID_TOKEN"]
+    assert await lets_in(await sign_in(florin, password=ANOTHER))
 
 
 async def test_a_token_is_of_use_for_its_purpose_alone(florin: Florin, mailbox: Mailbox) -> None:
@@ -267,6 +304,27 @@ async def test_a_changed_password_ends_the_other_sessions_and_the_links(florin: 
     assert await act(this, CHANGE, currentPassword=PASSWORD, newPassword=ANOTHER) == {"changed": True, "errors": []}
     assert (await lets_in(this), await lets_in(other)) == (True, False)
     assert await codes(florin.anonymous, RESET, token=link, newPassword=PASSWORD) == ["INVALID_TOKEN"]
+    assert await lets_in(await sign_in(florin, password=ANOTHER))
+
+
+async def test_a_password_that_was_changed_meanwhile_is_not_changed_by_the_one_before(
+    florin: Florin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody who knows the old password is overtaken by its owner, who sets another by mail."""
+    user = await add_person(florin)
+    session = await sign_in(florin)
+    hash_ = florin.parts.passwords.hash
+
+    async def overtaken(password: str) -> str:
+        async with florin.parts.units.begin() as uow:
+            await uow.credentials.set_password(user.id, await hash_(ANOTHER), florin.parts.clock.now())
+        return await hash_(password)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(florin.parts.passwords, "hash", overtaken)
+        wanted = {"currentPassword": PASSWORD, "newPassword": "the thief's own words"}
+        assert await codes(session, CHANGE, **wanted) == ["INVALID_CREDENTIALS"]
+    assert await rows(florin.parts.engine, "SELECT 1 FROM mails") == []
     assert await lets_in(await sign_in(florin, password=ANOTHER))
 
 

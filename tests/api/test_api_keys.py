@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 import structlog
@@ -12,6 +13,8 @@ from domain.access import FOR_PEOPLE_ALONE, Capability, Role
 from domain.errors import InvalidScopes
 from domain.identity.create_api_key import NewApiKey
 from domain.identity.key_text import digest_of, new_key
+from domain.ids import ApiKeyId
+from persistence.api_keys import SqlKeyDirectory
 from tests.api.application import Client, Florin, Json, Person, payment, running
 from tests.api.people import add_person, codes, sign_in
 from tests.api.test_statement_counts import counted
@@ -91,6 +94,15 @@ async def test_a_key_acts_for_its_owner_within_its_scopes(florin: Florin) -> Non
     assert (await client.ask(ME))["me"] == {"email": "margaret@example.com", "role": "ADMIN"}
     assert (await client.ask(TRANSACTIONS))["transactions"]["totalCount"] == 1
     for query in ("{ ledgerAccounts { totalCount } }", "{ apiKeys { totalCount } }"):
+        assert (await client.refused(query))["extensions"]["code"] == "FORBIDDEN"
+
+
+async def test_of_several_keys_each_has_its_own_scopes(florin: Florin) -> None:
+    reads, sees_books = [(await program(florin, scope))[0] for scope in ("PAYMENTS_READ", "LEDGER_READ")]
+    books = "{ ledgerAccounts { totalCount } }"
+    await reads.ask(TRANSACTIONS)
+    await sees_books.ask(books)
+    for client, query in ((reads, books), (sees_books, TRANSACTIONS)):
         assert (await client.refused(query))["extensions"]["code"] == "FORBIDDEN"
 
 
@@ -178,6 +190,8 @@ async def test_a_disabled_owners_keys_are_out_at_once_and_in_again_with_them(flo
 
 
 async def test_what_is_no_key_of_this_server_asks_no_database(florin: Florin) -> None:
+    # There is one, so that a key which nobody made has to be told from it.
+    await program(florin, "PAYMENTS_READ")
     good = new_key(live=False)
     for text in (new_key(live=True), good[:-1], good + "0", good.swapcase(), "florin_test_", "florin_live_x"):
         with counted(florin.parts.engine) as statements:
@@ -231,6 +245,24 @@ async def test_the_last_use_is_noted_at_most_once_a_minute(florin: Florin) -> No
     await florin.parts.key_directory.close()
     (later,) = (await florin.margaret.ask(LIST))["apiKeys"]["nodes"]
     assert later["lastUsedAt"] >= node["lastUsedAt"]
+
+
+async def test_of_many_who_note_a_use_at_once_one_writes_and_none_within_a_minute_of_another(florin: Florin) -> None:
+    await program(florin, "PAYMENTS_READ")
+    [(key_id,)] = await rows(florin.parts.engine, "SELECT id FROM api_keys")
+    assert isinstance(key_id, UUID)
+    # Two processes, neither of which knows what the other has noted.
+    processes = [SqlKeyDirectory(florin.parts.engine) for _ in range(2)]
+    written = []
+    for directory in processes:
+        with counted(florin.parts.engine) as statements:
+            for _ in range(5):
+                directory.note_use(ApiKeyId(key_id))
+            await directory.close()
+        written.append((len(statements), await rows(florin.parts.engine, "SELECT last_used_at FROM api_keys")))
+    assert written[0][1] != [(None,)]
+    assert written == [written[0]] * 2
+    assert written[0][0] == 1
 
 
 @pytest.mark.parametrize(

@@ -141,6 +141,37 @@ async def test_codes_cannot_be_tried_through(engine: AsyncEngine, clock: FakeClo
         assert error["extensions"]["code"] == "RATE_LIMITED"
 
 
+async def test_the_right_password_without_a_code_is_no_try(engine: AsyncEngine, clock: FakeClock) -> None:
+    """Every app asks for the code only when it is told to: that must not use the account's tries up."""
+    async with running(engine, clock=clock) as florin:
+        await add_person(florin)
+        app, _ = await set_up(florin, await sign_in(florin))
+        for _ in range(OF_ACCOUNT.amount + 1):
+            assert await refusals(florin, None) == ["SECOND_FACTOR_REQUIRED"]
+        pass_(clock)
+        assert await refusals(florin, app.code()) == []
+
+
+@pytest.mark.parametrize("what", ["password", "code to confirm", "code to turn off"])
+async def test_whoever_stole_a_session_cannot_try_through_what_its_changes_take(florin: Florin, what: str) -> None:
+    await add_person(florin)
+    session = await sign_in(florin)
+    app: App | None = None
+    if what == "code to turn off":
+        app, _ = await set_up(florin, session)
+    elif what == "code to confirm":
+        app = App(florin, (await act(session, BEGIN, password=PASSWORD))["secret"])
+    wrong = "000000" if app is None or app.code() != "000000" else "000001"
+    document, tried, expected = {
+        "password": (BEGIN, {"password": "wrong words"}, "INVALID_CREDENTIALS"),
+        "code to confirm": (CONFIRM, {"code": wrong}, "INVALID_CODE"),
+        "code to turn off": (DISABLE, {"code": wrong}, "INVALID_CODE"),
+    }[what]
+    for _ in range(OF_ACCOUNT.amount):
+        assert await codes(session, document, **tried) == [expected]
+    assert (await session.refused(document, {"input": tried}))["extensions"]["code"] == "RATE_LIMITED"
+
+
 @pytest.mark.parametrize(
     "code", ["", "0", "00000", "0000000", "٠٠٠٠٠٠", "\x00", "x" * 90_000, "000 000 000", "-------"]
 )

@@ -268,6 +268,18 @@ def _aliased(guesses: list[str]) -> str:
     return f"mutation {{ {' '.join(tries)} }}"
 
 
+@pytest.mark.parametrize("spelled", ["blaİse@example.com", "blaise@example.com\u200b", "ｂlaise@example.com"])
+async def test_letters_that_a_database_takes_for_others_name_nobody(
+    florin: Florin, monkeypatch: pytest.MonkeyPatch, spelled: str
+) -> None:
+    """PostgreSQL makes an "i" of "İ", Python does not: an account that is found so would be counted as another one."""
+    await add_person(florin)
+    counting = counted_work(florin, monkeypatch)
+    assert await codes(florin.anonymous, SIGN_IN, email=spelled, password=PASSWORD) == ["INVALID_CREDENTIALS"]
+    assert counting.work == 1
+    assert await rows(florin.parts.engine, "SELECT 1 FROM sessions WHERE kind = 'SIGN_IN'") == []
+
+
 async def test_many_tries_at_once_do_not_slip_through(florin: Florin, monkeypatch: pytest.MonkeyPatch) -> None:
     await add_person(florin)
     counting = counted_work(florin, monkeypatch)
