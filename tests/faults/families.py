@@ -9,12 +9,12 @@ from itertools import count
 from math import isqrt
 from typing import TypeAlias
 
+from tests.faults.acts import Assembly, as_it_is
 from tests.faults.cases import Case, Hooks, Rival
 from tests.faults.processor import FAULTS_WITHOUT_KEY, Fault
 from tests.faults.runner import Outcome, Runner
 from tests.faults.scripts import SCRIPTS
 from tests.faults.timeline import STRIKES, How
-from tests.faults.world import Assembly, as_it_is
 
 Outcomes: TypeAlias = AsyncIterator[Outcome]
 

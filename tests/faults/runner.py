@@ -16,13 +16,14 @@ from persistence.audit_chain import SqlAuditChains
 from persistence.engine import open_engine
 from persistence.schema import migrate
 from persistence.stored_ledger import SqlStoredLedger
+from tests.faults.acts import Assembly, as_it_is
 from tests.faults.books import Observer
 from tests.faults.cases import Case
 from tests.faults.invariants import Violation, violations_of
 from tests.faults.process import watch
 from tests.faults.scripts import SCRIPTS
 from tests.faults.timeline import Point
-from tests.faults.world import Assembly, as_it_is, open_world
+from tests.faults.world import open_world
 from tests.support.database import patient_config
 
 

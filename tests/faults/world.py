@@ -1,37 +1,28 @@
 """One run: a client who asks until answered, processes that die, a worker that recovers, and a processor that fails."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import TypeAlias
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from domain.access import Actor, Role
-from domain.currencies import Currency
 from domain.errors import ErrorCode, Refusal, Unavailable
 from domain.messaging.receive_webhook import ReceiveWebhook
-from domain.messaging.sweep_events import SweepEvents
 from domain.messaging.webhook_events import WebhookEvent
 from domain.payments.answer import Answer
 from domain.payments.gateway import ChargeStatus, OutcomeUnknown, RefundReportStatus
-from domain.payments.orphans import OrphanSweep
-from domain.payments.resolve_attempt import AttemptResolution, NewResolution, ResolveAttempt
+from domain.payments.resolve_attempt import AttemptResolution, NewResolution
 from domain.sweeps import Sweep, SweepRun
-from persistence.unit_of_work import SqlUnitsOfWork
+from tests.faults.acts import Act, Assembly, FaultyActs, Silent, as_it_is
 from tests.faults.books import Bookkeeper, Observer
 from tests.faults.cases import Case, Hooks, Rival
-from tests.faults.process import Killed, Process, ProcessUnits, come_to
+from tests.faults.process import Killed, Process, come_to
 from tests.faults.processor import Event, FaultyGateway
 from tests.faults.timeline import PointKind, Timeline
-from tests.support.acts import Acts
 from tests.support.clock import SequentialIds
-from tests.support.fake_records import FakeRecords
 from tests.support.records import actor, user
-from tests.support.units import GatewayOutsideUnits, WatchedUnits
-
-Act: TypeAlias = Callable[["FaultyActs"], Awaitable[Answer]]
 
 _NOT_YET = frozenset({ErrorCode.PROCESSOR_UNAVAILABLE, ErrorCode.IDEMPOTENCY_IN_PROGRESS})
 _HOUR = timedelta(hours=1)
@@ -40,8 +31,6 @@ _ROUNDS_MAX = 6
 _WORKERS_MAX = 4
 # How often it is asked whether a rival waits for a lock; the outcome does not depend on it.
 _LOOK_SECONDS = 0.02
-APPROVAL_ABOVE = {Currency.USD: 500}
-"""Refunds above five dollars wait where somebody of the support asks for them; the payer's own never do."""
 # In the round with this number a day passes, and the processor's keys with it.
 _ROUND_OF_THE_DAY = 3
 
@@ -56,26 +45,6 @@ class _Trusting:
         return self.events[body.decode()].as_received()
 
 
-class _Silent:
-    """Rings for nobody: a run says when its worker looks."""
-
-    def ring(self) -> None:
-        pass
-
-
-@dataclass(frozen=True, slots=True)
-class _Listed:
-    """The processor's list of events as the port EventSource."""
-
-    processor: FaultyGateway
-
-    async def events(
-        self, since: datetime, until: datetime | None, *, undelivered: bool
-    ) -> AsyncGenerator[WebhookEvent, None]:
-        for event in await self.processor.events_listed():
-            yield event
-
-
 @dataclass(slots=True)
 class Ask:
     """Something that the client wants, and what it has been told: an answer that is definite, or a refusal."""
@@ -88,48 +57,6 @@ class Ask:
     @property
     def decided(self) -> bool:
         return self.answer is not None or self.refusal is not None
-
-
-@dataclass(slots=True, kw_only=True)
-class FaultyActs(Acts):
-    """The acts as every process has them, over units of work that can be killed and a processor that fails."""
-
-    processor: FaultyGateway
-    resolve_attempt: ResolveAttempt = field(init=False)
-    sweep_events: SweepEvents = field(init=False)
-    sweep_orphans: OrphanSweep = field(init=False)
-
-    def __post_init__(self) -> None:
-        # Named, because a dataclass with slots is another class than the one in which `super` stands.
-        Acts.__post_init__(self)
-        self.resolve_attempt = ResolveAttempt(
-            units=self.units,
-            gateway=self.gateway,
-            runner=self.runner,
-            outcomes=self.outcomes,
-            clock=self.clock,
-            ids=self.ids,
-        )
-        self.sweep_events = SweepEvents(
-            units=self.units, source=_Listed(self.processor), clock=self.clock, bell=_Silent(), interval=_HOUR
-        )
-        self.sweep_orphans = OrphanSweep(
-            units=self.units, gateway=self.gateway, records=FakeRecords(self.gateway), outcomes=self.outcomes
-        )
-
-    def _open_units(self) -> WatchedUnits:
-        return ProcessUnits(SqlUnitsOfWork(self.engine))
-
-    def _open_gateway(self) -> GatewayOutsideUnits:
-        return self.processor
-
-
-Assembly: TypeAlias = Callable[[AsyncEngine, FaultyGateway, SequentialIds], FaultyActs]
-
-
-def as_it_is(engine: AsyncEngine, processor: FaultyGateway, ids: SequentialIds) -> FaultyActs:
-    """Florin as it is; broken variants put something else together (tests/faults/broken)."""
-    return FaultyActs(engine=engine, processor=processor, ids=ids, clock=processor.clock, approval_above=APPROVAL_ABOVE)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -159,7 +86,7 @@ class World:
 
     def __post_init__(self) -> None:
         self._receive = ReceiveWebhook(
-            units=self.acts.units, verifier=self._verifier, clock=self.acts.clock, bell=_Silent()
+            units=self.acts.units, verifier=self._verifier, clock=self.acts.clock, bell=Silent()
         )
         self.gateway.told = self._tell_early
 

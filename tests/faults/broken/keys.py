@@ -14,8 +14,8 @@ from domain.payments.gateway import RefundReport
 from domain.payments.refund import Refund
 from domain.payments.runner import AttemptRunner
 from domain.payments.transaction import Transaction
+from tests.faults.acts import FaultyActs, as_it_is
 from tests.faults.processor import FaultyGateway
-from tests.faults.world import FaultyActs, as_it_is
 from tests.support.clock import SequentialIds
 
 _numbers = count()

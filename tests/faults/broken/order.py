@@ -19,9 +19,9 @@ from domain.payments.refund_policy import RefundPolicy
 from domain.payments.transaction import Transaction
 from domain.ports import UnitOfWork
 from persistence.unit_of_work import SqlUnitOfWork
+from tests.faults.acts import FaultyActs, as_it_is
 from tests.faults.broken.parts import with_outcomes
 from tests.faults.processor import FaultyGateway
-from tests.faults.world import FaultyActs, as_it_is
 from tests.support.clock import SequentialIds
 
 

@@ -16,8 +16,8 @@ from domain.payments.refresh import Findings
 from domain.payments.runner import AttemptRunner
 from domain.payments.transaction import Failure, Transaction, TransactionStatus
 from domain.ports import UnitOfWork
+from tests.faults.acts import FaultyActs, as_it_is
 from tests.faults.processor import FaultyGateway, Report
-from tests.faults.world import FaultyActs, as_it_is
 from tests.support.clock import SequentialIds
 
 

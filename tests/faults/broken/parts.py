@@ -4,8 +4,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from domain.payments.outcomes import Outcomes
 from domain.payments.runner import AttemptRunner
+from tests.faults.acts import Assembly, FaultyActs, as_it_is
 from tests.faults.processor import FaultyGateway
-from tests.faults.world import Assembly, FaultyActs, as_it_is
 from tests.support.clock import SequentialIds
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from app.embedded_postgres import EmbeddedPostgres
+from tests.faults.acts import Assembly, as_it_is
 from tests.faults.broken.keys import FreshKeys, RefundsResent, client_keys_forgotten
 from tests.faults.broken.one_step import OneStep, OneStepFreshKeys
 from tests.faults.broken.order import call_first, refunds_unreserved
@@ -22,7 +23,6 @@ from tests.faults.invariants import Invariant
 from tests.faults.processor import Fault
 from tests.faults.runner import Outcome, open_runner
 from tests.faults.timeline import How
-from tests.faults.world import Assembly, as_it_is
 from tests.support.postgres import throwaway_folder
 
 # What the processor still knows under the key when it is asked again within a day, and what it has forgotten by then.
