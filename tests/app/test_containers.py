@@ -48,6 +48,13 @@ def test_compose_holds_no_secret_and_opens_nothing_to_the_network() -> None:
     assert "://florin_app:${POSTGRES_APP_PASSWORD:?" in environment["DATABASE_URL"]
     owner = compose["services"]["migrate"]["environment"]["MIGRATION_DATABASE_URL"]
     assert "://florin:${POSTGRES_PASSWORD:?" in owner
+    # More settings for the API and the worker, and none for the migrations, which know the owner's password.
+    assert [compose["services"][each].get("env_file") for each in ("api", "worker", "migrate")] == [
+        [{"path": "florin.env", "required": False}],
+        [{"path": "florin.env", "required": False}],
+        None,
+    ]
+    assert {".env", "florin.env"} <= set((REPOSITORY / ".gitignore").read_text().split())
     ports = [port for service in compose["services"].values() for port in service.get("ports", ())]
     assert ports
     assert all(port.startswith("127.0.0.1:") for port in ports)
