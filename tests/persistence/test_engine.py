@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from domain.errors import Unavailable
-from persistence.engine import open_engine
+from persistence.engine import autocommitting, open_engine
 from persistence.unit_of_work import SqlUnitsOfWork
 from tests.support.database import patient_config
 from tests.support.records import user
@@ -53,16 +53,15 @@ async def test_a_pool_is_as_quiet_as_sqlalchemys_own(app_database_url: str, capl
 async def test_a_burst_waits_its_turn_for_as_long_as_connections_become_free(
     app_database_url: str, engine: AsyncEngine
 ) -> None:
-    seconds, holders = 2.0, 8
+    seconds, statements = 2.0, 8
     small = open_engine(replace(patient_config(app_database_url), pool_size=1, pool_timeout_seconds=seconds))
 
-    async def hold() -> None:
-        async with SqlUnitsOfWork(small).autocommit() as uow:
-            assert await uow.users.get_by_email("nobody@example.com") is None
-            await asyncio.sleep(seconds / 4)
+    async def work() -> None:
+        async with autocommitting(small) as connection:
+            await connection.exec_driver_sql(f"SELECT pg_sleep({seconds / 4})")
 
     # The last of them waits nearly twice as long as one may wait for a connection of which nobody lets go.
-    await asyncio.gather(*(hold() for _ in range(holders)))
+    await asyncio.gather(*(work() for _ in range(statements)))
     await small.dispose()
 
 
