@@ -254,7 +254,7 @@ class NotVoidable(Refusal):
 
 
 class OwnAccount(Refusal):
-    """Nobody changes their own role or disables themselves: another administrator does, and so one always remains."""
+    """Nobody changes their own role or disables themselves: that is for another administrator, who remains one."""
 
     code = ErrorCode.OWN_ACCOUNT
 

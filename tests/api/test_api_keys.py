@@ -9,11 +9,12 @@ import structlog
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from domain.access import FOR_PEOPLE_ALONE, Capability, Role
-from domain.errors import InvalidScopes
-from domain.identity.create_api_key import NewApiKey
+from domain.access import FOR_PEOPLE_ALONE, Actor, Capability, KeyInUse, Role
+from domain.errors import Forbidden, InvalidScopes
+from domain.identity.create_api_key import CreateApiKey, NewApiKey
 from domain.identity.key_text import digest_of, new_key
-from domain.ids import ApiKeyId
+from domain.identity.revoke_api_key import RevokeApiKey
+from domain.ids import NIL, ApiKeyId, IdKind, decode_as
 from persistence.api_keys import SqlKeyDirectory
 from tests.api.application import Client, Florin, Json, Person, payment, running
 from tests.api.people import add_person, codes, sign_in
@@ -307,6 +308,28 @@ async def test_keys_are_not_for_customers_nor_for_the_support(florin: Florin) ->
         for query, variables in ((CREATE, {"input": wanted}), (REVOKE, {"input": {"apiKeyId": key_id}}), (LIST, {})):
             assert (await who.refused(query, variables))["extensions"]["code"] == "FORBIDDEN"
     assert len(await rows(florin.parts.engine, "SELECT 1 FROM api_keys WHERE revoked_at IS NULL")) == 1
+
+
+async def test_the_acts_themselves_let_nobody_make_or_revoke_keys_who_may_not(florin: Florin) -> None:
+    """Whichever door they are asked through: also for a key of an administrator's own."""
+    _, key_id = await program(florin, "PAYMENTS_READ")
+    made = await audited(florin)
+    parts, margaret = florin.parts, florin.margaret.user.id
+    create_ = CreateApiKey(units=parts.units, clock=parts.clock, ids=parts.ids, live=False)
+    revoke_ = RevokeApiKey(units=parts.units, clock=parts.clock, ids=parts.ids)
+    uuid = ApiKeyId(decode_as(IdKind.API_KEY, key_id) or NIL)
+    wanted = NewApiKey(name="mine", scopes=[Capability.PAYMENTS_READ], expires_at=None)
+    for actor in (
+        Actor(florin.ada.user.id, Role.CUSTOMER),
+        Actor(florin.grace.user.id, Role.SUPPORT),
+        Actor(margaret, Role.ADMIN, KeyInUse(uuid, frozenset(Capability))),
+    ):
+        with pytest.raises(Forbidden):
+            await create_(actor, wanted)
+        with pytest.raises(Forbidden):
+            await revoke_(actor, uuid)
+    assert await rows(parts.engine, "SELECT revoked_at FROM api_keys") == [(None,)]
+    assert await audited(florin) == made
 
 
 async def test_a_key_that_does_not_exist_cannot_be_revoked(florin: Florin) -> None:

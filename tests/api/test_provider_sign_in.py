@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import datetime, timedelta
 
 import orjson
 import pytest
@@ -12,7 +13,7 @@ from api import sign_in_cookie
 from api.sign_in_cookie import SignInCookie
 from api.signing_keys import fixed_keys
 from gateways.identity import sign_in as provider_sign_in
-from tests.api.application import Florin, running
+from tests.api.application import SIGNING_KEY, Florin, running
 from tests.api.forgery import by_hmac, forged, unsigned
 from tests.support.browser_sign_in import (
     CHALLENGE,
@@ -242,6 +243,22 @@ async def test_a_cookie_outlasts_the_rotation_of_keys_and_no_other_key_makes_one
         assert secret not in repr(under_way)
 
 
+async def test_a_return_address_that_the_settings_no_longer_name_is_not_gone_to(
+    florin: Florin, browser: Browser, issuer: Issuer
+) -> None:
+    """The cookie is ours and fresh; the address was struck from the settings while its browser was away."""
+    response = Response()
+    under_way = sign_in_cookie.SignInUnderWay(
+        provider="corp", state="s", nonce="n", verifier="v", challenge=CHALLENGE, return_to="https://old.example/"
+    )
+    SignInCookie(fixed_keys(SIGNING_KEY), florin.parts.clock, secure=True).put(response, under_way)
+    text = response.headers["set-cookie"].partition(";")[0]
+    for told in ({"code": "c"}, {"error": "access_denied"}):
+        back = await browser.http.get("/auth/corp/callback", params={"state": "s", **told}, headers={"Cookie": text})
+        assert (back.status_code, "location" in back.headers) == (400, False)
+    assert issuer.forms == []
+
+
 CLAIMS: Mapping[str, Mapping[str, object]] = {
     "another nonce": {"nonce": "another"},
     "no nonce": {"nonce": None},
@@ -383,6 +400,11 @@ async def test_our_code_is_worth_nothing_without_the_verifier_and_used_up_by_try
 
 
 async def test_our_code_ends_after_a_minute_and_with_its_user(florin: Florin, browser: Browser, issuer: Issuer) -> None:
+    began = florin.parts.clock.now()
+    await came_back(browser, issuer)
+    [(ends,)] = await rows(florin.parts.engine, "SELECT expires_at FROM sign_in_codes")
+    assert isinstance(ends, datetime)
+    assert began <= ends - timedelta(minutes=1) <= florin.parts.clock.now()
     for end in (
         "UPDATE sign_in_codes SET expires_at = now() RETURNING 1",
         "UPDATE users SET disabled_at = now() WHERE email LIKE 'pat%' RETURNING 1",

@@ -173,6 +173,29 @@ async def test_what_a_provider_says_later_counts_and_what_it_said_before_does_no
     assert await rows(florin.parts.engine, granted) == [(2,)]
 
 
+async def test_a_provider_takes_the_last_administrators_role_too(florin: Florin, issuer: Issuer) -> None:
+    """Whoever is to be an administrator no longer loses that at once; the next whom the provider names is one."""
+
+    async def manages(token: str) -> bool:
+        response = await florin.anonymous.send("{ users { totalCount } }", Authorization=f"Bearer {token}")
+        return "errors" not in response.json()
+
+    began = now() - 100
+    before = issuer.token(iat=began, realm={"groups": ["chiefs"]})
+    assert await manages(before)
+    await rows(florin.parts.engine, "UPDATE users SET disabled_at = now() WHERE email LIKE 'margaret%' RETURNING 1")
+    assert not await manages(issuer.token(iat=began + 1, realm={"groups": []}))
+    assert not await manages(before)
+    left = "SELECT email FROM users WHERE role = 'ADMIN' AND disabled_at IS NULL"
+    assert await rows(florin.parts.engine, left) == []
+    audited = await rows(florin.parts.engine, "SELECT details FROM audit_entries WHERE action = 'user.role_granted'")
+    assert [(details["from"], details["to"]) for (details,) in audited if isinstance(details, dict)] == [
+        ("ADMIN", "CUSTOMER")
+    ]
+    assert await manages(issuer.token(sub="00u2", email="sam@corp.example", realm={"groups": ["chiefs"]}))
+    assert await rows(florin.parts.engine, left) == [("sam@corp.example",)]
+
+
 async def test_of_several_roles_at_once_the_one_that_was_given_last_stays(florin: Florin, issuer: Issuer) -> None:
     began = now() - 100
     await ask(florin, issuer.token(iat=began))
@@ -237,6 +260,9 @@ async def test_an_address_that_a_trusted_provider_has_verified_links_but_never_u
             assert (await ask(florin, token))[0] == status, (email, groups)
         unverified = issuer.token(sub="u9", email="alan@example.com", email_verified=False)
         assert (await ask(florin, unverified))[0] == 401
+        # Nor does anybody come in as somebody who is out.
+        await rows(engine, "UPDATE users SET disabled_at = now() WHERE email LIKE 'alan%' RETURNING 1")
+        assert (await ask(florin, issuer.token(sub="u10", email="alan@example.com")))[0] == 401
         assert [subject for subject, _, _ in sorted(await known(florin))] == ["u0", "u3", "u4"]
 
 
@@ -390,9 +416,37 @@ async def test_other_kinds_of_keys_verify_with_their_own_algorithms(florin: Flor
         (EC, "ES256", "rsa-1", 401),
         (EC, "ES256", "ed", 401),
     ):
-        claims = issuer.claims(sub=f"{key_id}-{algorithm}", email=f"{key_id}@corp.example")
+        # Somebody else each time, so that nobody is refused for an address that another has.
+        claims = issuer.claims(sub=f"{key_id}-{algorithm}", email=f"{key_id}-{algorithm}@corp.example")
         token = jwt.encode(claims, key, algorithm=algorithm, headers={**header, "kid": key_id})
         assert (await ask(florin, token))[0] == status, (algorithm, key_id)
+
+
+async def test_only_the_algorithms_of_the_settings_count(engine: AsyncEngine, issuer: Issuer) -> None:
+    issuer.keys = [published(), ec_published("ec")]
+    async with trusting(engine, issuer, algorithms=["ES256"]) as florin:
+        assert (await ask(florin, issuer.token()))[:2] == (401, "UNAUTHENTICATED")
+        by_curve = jwt.encode(issuer.claims(), EC, algorithm="ES256", headers={"typ": "at+jwt", "kid": "ec"})
+        assert (await ask(florin, by_curve))[0] == 200
+
+
+async def test_a_withdrawn_key_counts_for_ten_minutes_and_one_request(
+    florin: Florin, issuer: Issuer, clock_of_providers: Hand
+) -> None:
+    assert (await ask(florin, issuer.token()))[0] == 200
+    issuer.keys = [published("rsa-2")]
+    clock_of_providers.seconds += 599
+    assert (await ask(florin, issuer.token()))[0] == 200
+    assert issuer.key_fetches == 1
+    clock_of_providers.seconds += 1
+    # Nobody waits for the new keys; they are there for the next.
+    assert (await ask(florin, issuer.token()))[0] == 200
+    (provider,) = florin.parts.providers.all
+    if provider._keys._task is not None:
+        await provider._keys._task
+    assert issuer.key_fetches == 2
+    assert (await ask(florin, issuer.token()))[:2] == (401, "UNAUTHENTICATED")
+    assert issuer.key_fetches == 2
 
 
 async def test_a_key_that_is_new_is_fetched_at_once_and_unknown_ones_only_so_often(

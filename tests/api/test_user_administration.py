@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from domain.access import Actor, Role
+from domain.access import Actor, Capability, KeyInUse, Role
 from domain.errors import Forbidden
 from domain.identity.administer_users import AdministerUsers, UserChange
-from domain.ids import IdKind, encode
+from domain.ids import ApiKeyId, IdKind, encode
 from tests.api.application import Client, Florin, Person
 from tests.api.people import PASSWORD, REFRESH, SIGN_IN, act, add_person, codes, lets_in, sign_in
 from tests.support.database import rows
@@ -117,6 +117,22 @@ async def test_whoever_is_no_administrator_any_more_when_it_is_written_is_refuse
     with pytest.raises(Forbidden):
         await administer.disable(was, UserChange(user_id=florin.ada.user.id, reason=WHY))
     assert await lets_in(florin.ada)
+
+
+async def test_an_administrators_api_key_changes_nobody(florin: Florin) -> None:
+    """Whatever its scopes say, and whichever door it comes by."""
+    parts = florin.parts
+    administer = AdministerUsers(units=parts.units, clock=parts.clock, ids=parts.ids)
+    by_key = Actor(florin.margaret.user.id, Role.ADMIN, KeyInUse(ApiKeyId(parts.ids.new()), frozenset(Capability)))
+    change = UserChange(user_id=florin.ada.user.id, reason=WHY)
+    with pytest.raises(Forbidden):
+        await administer.disable(by_key, change)
+    with pytest.raises(Forbidden):
+        await administer.change_role(by_key, change, Role.ADMIN)
+    assert await rows(parts.engine, "SELECT role, disabled_at FROM users WHERE id = :id", id=florin.ada.user.id) == [
+        ("CUSTOMER", None)
+    ]
+    assert await audited(florin) == []
 
 
 async def test_staff_list_and_search_users(florin: Florin) -> None:
