@@ -1,6 +1,8 @@
 """Signing in with an identity provider, and every way to misuse it."""
 
 import asyncio
+import base64
+import hashlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime, timedelta
 
@@ -396,6 +398,19 @@ async def test_our_code_is_worth_nothing_without_the_verifier_and_used_up_by_try
             payload = await exchange(florin, code, verifier)
             assert payload["tokens"] is None
             assert payload["errors"][0]["code"] == "INVALID_TOKEN"
+    assert await rows(florin.parts.engine, "SELECT count(*) FROM sessions WHERE kind = 'SIGN_IN'") == [(0,)]
+
+
+@pytest.mark.parametrize("verifier", ["v" * 42, "v" * 129, "v" * 43 + "é"])
+async def test_a_verifier_that_is_none_by_the_standard_proves_nothing(
+    florin: Florin, browser: Browser, issuer: Issuer, verifier: str
+) -> None:
+    """RFC 7636, section 4.1: one that is too short could be found out from its challenge."""
+    challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+    asked = parameters((await browser.start("corp", code_challenge=challenge)).headers["location"])
+    answering(issuer, id_token(issuer, asked["nonce"], {}))
+    code = (await browser.told("corp", code="a-code", state=asked["state"]))["code"]
+    assert (await exchange(florin, code, verifier))["errors"][0]["code"] == "INVALID_TOKEN"
     assert await rows(florin.parts.engine, "SELECT count(*) FROM sessions WHERE kind = 'SIGN_IN'") == [(0,)]
 
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import httpx2
 import jwt
 import orjson
 import pytest
@@ -13,7 +14,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
 
+from domain.errors import Unavailable
 from gateways.identity import fetching
+from gateways.identity.config import ProviderConfig
+from gateways.identity.provider import Provider
 from tests.api.application import Florin, Person, running
 from tests.api.forgery import by_hmac, forged, unsigned
 from tests.api.test_statement_counts import counted
@@ -560,6 +564,31 @@ async def test_a_discovery_document_of_another_issuer_is_not_believed(florin: Fl
     issuer.discovery = {"issuer": "https://accounts.google.com"}
     assert (await ask(florin, issuer.token()))[:2] == (503, "UNAVAILABLE")
     assert "/keys" not in issuer.asked
+
+
+@pytest.mark.parametrize("name", ["authorization_endpoint", "token_endpoint", "jwks_uri"])
+@pytest.mark.parametrize(
+    "address", ["http://corp.example/x", "ftp://corp.example/x", "https:///x", "/x", "https://[", 7, None]
+)
+async def test_what_a_protected_issuer_names_is_protected_too(name: str, address: object) -> None:
+    """Its keys and our secret must not go over the wire in the open because a document says so."""
+    issuer = "https://corp.example"
+    document: dict[str, object] = {
+        "issuer": issuer,
+        "authorization_endpoint": f"{issuer}/authorize",
+        "token_endpoint": f"{issuer}/token",
+        "jwks_uri": f"{issuer}/keys",
+    }
+
+    def answer(_: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, json=document)
+
+    async with fetching.open_client(httpx2.MockTransport(answer)) as client:
+        good = Provider(ProviderConfig(name="corp", issuer=issuer), client)
+        assert (await good.endpoints()).keys == f"{issuer}/keys"
+        document[name] = address
+        with pytest.raises(Unavailable):
+            await Provider(ProviderConfig(name="corp", issuer=issuer), client).endpoints()
 
 
 async def test_of_two_issuers_neither_speaks_for_the_other(engine: AsyncEngine, issuer: Issuer) -> None:
