@@ -103,6 +103,8 @@ async def test_whoever_signs_up_with_somebodys_address_gets_nothing_when_its_own
         "INVALID_CREDENTIALS"
     ]
     assert await codes(florin.anonymous, VERIFY, token=of_the_thief) == ["INVALID_TOKEN"]
+    # Nor is what the thief has entered kept.
+    assert await rows(florin.parts.engine, "SELECT id FROM sign_ups") == []
     assert await lets_in(await sign_in(florin))
 
 
@@ -284,12 +286,17 @@ async def test_a_token_is_of_use_for_its_purpose_alone(florin: Florin, mailbox: 
     reset, begin = mailbox.token_to(NEW["email"]), mailbox.token_to("gilberte@example.com")
     assert await codes(florin.anonymous, VERIFY, token=reset) == ["INVALID_TOKEN"]
     assert await codes(florin.anonymous, RESET, token=begin, newPassword=ANOTHER) == ["INVALID_TOKEN"]
+    await florin.ada.ask(ASK_TO_VERIFY)
+    await mailbox.collect(florin.parts)
+    verify = mailbox.token_to(florin.ada.user.email)
+    assert await codes(florin.anonymous, RESET, token=verify, newPassword=ANOTHER) == ["INVALID_TOKEN"]
     for token in (signed_in.refresh_token, str(signed_in.token), "", "florin_mail_", "x" * 100_000, "florin_mail_\x00"):
         assert await codes(florin.anonymous, VERIFY, token=token) == ["INVALID_TOKEN"]
         assert await codes(florin.anonymous, RESET, token=token, newPassword=ANOTHER) == ["INVALID_TOKEN"]
     # And they hold still for what they are.
     assert await codes(florin.anonymous, RESET, token=reset, newPassword=ANOTHER) == []
     assert await codes(florin.anonymous, VERIFY, token=begin) == []
+    assert await codes(florin.anonymous, VERIFY, token=verify) == []
 
 
 async def test_a_changed_password_ends_the_other_sessions_and_the_links(florin: Florin, mailbox: Mailbox) -> None:
@@ -343,7 +350,10 @@ async def test_whoever_has_no_password_cannot_change_it_but_have_it_set_by_mail(
 async def test_an_address_that_somebody_else_entered_is_verified_by_mail(florin: Florin, mailbox: Mailbox) -> None:
     assert (await florin.ada.ask(ASK_TO_VERIFY))["requestEmailVerification"]["sentTo"] == florin.ada.user.email
     await mailbox.collect(florin.parts)
-    await act(florin.anonymous, VERIFY, token=mailbox.token_to(florin.ada.user.email))
+    link = mailbox.token_to(florin.ada.user.email)
+    found = await asyncio.gather(*(codes(florin.anonymous, VERIFY, token=link) for _ in range(4)))
+    assert sorted(found) == [[], *[["INVALID_TOKEN"]] * 3]
+    assert (await actions(florin)).count("email.verified") == 1
     assert (await florin.ada.ask("{ me { emailVerifiedAt } }"))["me"]["emailVerifiedAt"] is not None
     assert (await florin.ada.ask(ASK_TO_VERIFY))["requestEmailVerification"]["sentTo"] is None
 
