@@ -285,6 +285,9 @@ def test_the_tables_above_name_everything_that_there_is() -> None:
     assert set(roots()) == set(ROOT_FIELDS) == set(SCOPES)
     assert set(node_types(SCHEMA)) == set(OBJECTS) == set(OBJECT_SCOPES) == set(_KINDS)
     assert {name for name, rule in rules_of(SCHEMA) if rule.withheld} == set(WITHHELD)
+    # By which objects are refused before anything is read; the queries that find them hold the same for themselves.
+    seen_with = {name: origin.seen_with for name, origin in node_types(SCHEMA).items()}
+    assert seen_with == {**OBJECT_SCOPES, "ApiKey": Capability.KEYS_MANAGE, "User": None}
 
 
 @pytest.mark.parametrize("name", CALLERS)

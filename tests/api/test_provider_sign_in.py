@@ -4,7 +4,9 @@ import asyncio
 import base64
 import hashlib
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
+from uuid import UUID
 
 import orjson
 import pytest
@@ -14,6 +16,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from api import sign_in_cookie
 from api.sign_in_cookie import SignInCookie
 from api.signing_keys import fixed_keys
+from domain.ids import UserId
 from gateways.identity import sign_in as provider_sign_in
 from tests.api.application import SIGNING_KEY, Florin, running
 from tests.api.forgery import by_hmac, forged, unsigned
@@ -31,6 +34,7 @@ from tests.support.browser_sign_in import (
 from tests.support.captured_logs import captured_logs
 from tests.support.database import rows
 from tests.support.issuer import Issuer, issuing, now
+from tests.support.waiting import until
 
 CLIENT_ID = "florin-client"
 SECRET = "canary-client-secret"
@@ -399,6 +403,29 @@ async def test_our_code_is_worth_nothing_without_the_verifier_and_used_up_by_try
             assert payload["tokens"] is None
             assert payload["errors"][0]["code"] == "INVALID_TOKEN"
     assert await rows(florin.parts.engine, "SELECT count(*) FROM sessions WHERE kind = 'SIGN_IN'") == [(0,)]
+
+
+async def test_whoever_is_disabled_while_their_code_is_exchanged_gets_no_session(
+    florin: Florin, browser: Browser, issuer: Issuer
+) -> None:
+    """The user is being disabled, which ends their sessions: one that begins a moment later would outlive that."""
+    code = (await came_back(browser, issuer))["code"]
+    [(user_id,)] = await rows(florin.parts.engine, "SELECT user_id FROM sign_in_codes")
+    assert isinstance(user_id, UUID)
+    blocked = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    async with florin.parts.units.begin() as uow:
+        user = await uow.users.lock(UserId(user_id))
+        assert user is not None
+        exchanging = asyncio.create_task(exchange(florin, code))
+
+        async def stopped() -> bool:
+            return exchanging.done() or await rows(florin.parts.engine, blocked) != []
+
+        await until(stopped)
+        await uow.users.save(replace(user, disabled_at=florin.parts.clock.now()))
+        await uow.sessions.revoke_all(user.id, florin.parts.clock.now())
+    assert (await exchanging)["errors"][0]["code"] == "INVALID_TOKEN"
+    assert await rows(florin.parts.engine, "SELECT 1 FROM sessions WHERE kind = 'SIGN_IN'") == []
 
 
 @pytest.mark.parametrize("verifier", ["v" * 42, "v" * 129, "v" * 43 + "é"])

@@ -128,6 +128,20 @@ async def test_a_recovery_code_lets_in_once_however_it_is_typed(engine: AsyncEng
         assert len(used) == 2
 
 
+async def test_a_code_of_somebody_else_is_a_wrong_one(engine: AsyncEngine, clock: FakeClock) -> None:
+    async with running(engine, clock=clock) as florin:
+        await add_person(florin)
+        other = await add_person(florin, "gilberte@example.com")
+        await set_up(florin, await sign_in(florin))
+        app, recovery = await set_up(florin, await sign_in(florin, other.email))
+        pass_(clock)
+        for code in (app.code(), recovery[0]):
+            assert await refusals(florin, code) == ["INVALID_CODE"]
+            # And it is not used up by that.
+            own = await act(florin.anonymous, SIGN_IN, email=other.email, password=PASSWORD, code=code)
+            assert own["errors"] == []
+
+
 async def test_codes_cannot_be_tried_through(engine: AsyncEngine, clock: FakeClock) -> None:
     async with running(engine, clock=clock) as florin:
         await add_person(florin)
