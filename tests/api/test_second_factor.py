@@ -3,6 +3,7 @@
 import asyncio
 import base64
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pyotp
 import pytest
@@ -11,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.sealing import AesSealer
 from domain.access import Role
 from domain.identity.attempts import OF_ACCOUNT
-from domain.identity.second_factor import SealBroken, step_of
+from domain.identity.second_factor import SealBroken, SecondFactor, step_of
 from domain.ids import UserId
 from tests.api.application import ENCRYPTION_KEY, Florin, Json, running
 from tests.api.people import PASSWORD, SIGN_IN, SignedIn, act, add_person, codes, holder, lets_in, sign_in
@@ -218,6 +219,19 @@ async def test_whoever_stole_a_session_can_neither_set_one_up_nor_turn_it_off(
             await rows(engine, "SELECT user_id FROM second_factors UNION ALL SELECT user_id FROM recovery_codes") == []
         )
         assert await lets_in(await sign_in(florin))
+
+
+async def test_no_factor_takes_the_place_of_one_that_is_confirmed(florin: Florin) -> None:
+    """Also where whoever stores it has not looked."""
+    await add_person(florin)
+    await set_up(florin, await sign_in(florin))
+    [before] = await rows(florin.parts.engine, "SELECT * FROM second_factors")
+    [(user_id,)] = await rows(florin.parts.engine, "SELECT user_id FROM second_factors")
+    assert isinstance(user_id, UUID)
+    other = SecondFactor(user_id=UserId(user_id), sealed_secret=b"another", created_at=florin.parts.clock.now())
+    async with florin.parts.units.begin() as uow:
+        await uow.second_factors.put(other)
+    assert await rows(florin.parts.engine, "SELECT * FROM second_factors") == [before]
 
 
 async def test_an_administrator_without_one_can_do_no_more_than_anybody_where_it_is_required(
