@@ -12,6 +12,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from app.connections import ConnectionLimits, bounded_protocol
+from tests.support.raw_connections import connected, ended
 from tests.support.serving import serving
 
 HEAD = b"POST /echo HTTP/1.1\r\nHost: florin.example\r\n"
@@ -48,29 +49,6 @@ async def listening(
     limits = ConnectionLimits(connections_max=most, headers_seconds=headers, body_seconds=body)
     async with serving(app, http=bounded_protocol(limits)) as url:
         yield app, int(url.rpartition(":")[2])
-
-
-Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-
-
-@asynccontextmanager
-async def connected(port: int, **options: int) -> AsyncIterator[Connection]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, **options)
-    try:
-        yield reader, writer
-    finally:
-        writer.close()
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
-
-
-async def ended(reader: asyncio.StreamReader) -> bytes:
-    """All that comes until the server closes the connection, which it must."""
-    async with asyncio.timeout(60):
-        try:
-            return await reader.read()
-        except ConnectionResetError:
-            return b""
 
 
 async def drip(writer: asyncio.StreamWriter, text: bytes) -> None:
