@@ -83,19 +83,27 @@ class Addresses:
             hops = [hop.strip() for value in forwarded for hop in value.split(",")]
             while self._is_trusted(found) and hops:
                 found = hops.pop()
-        if ":" not in found:
-            return found
-        try:
-            return str(ipaddress.ip_network(f"{found.strip('[]')}/64", strict=False))
-        except ValueError:
-            return peer
+        address = _address(found)
+        if address is None:
+            # A name is taken as it is; an address that cannot be read, such as one with a port, was not written by its owner.
+            return peer if ":" in found else found
+        if isinstance(address, ipaddress.IPv6Address):
+            return str(ipaddress.IPv6Network((int(address), 64), strict=False))
+        return str(address)
 
     def _is_trusted(self, text: str) -> bool:
-        try:
-            address = ipaddress.ip_address(text)
-        except ValueError:
-            return False
-        return any(address in network for network in self._trusted)
+        address = _address(text)
+        return address is not None and any(address in network for network in self._trusted)
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address; None where the text is none. ::ffff:a.b.c.d is a.b.c.d (RFC 4291, section 2.5.5.2)."""
+    try:
+        address = ipaddress.ip_address(text.strip("[]"))
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
 
 
 def too_costly(cost: int, cost_max: int) -> CostExceeded:
