@@ -120,13 +120,14 @@ class CostPlanner:
         self._schema = schema
         self._fragments = fragments
 
-    def plan(self, operation: OperationDefinitionNode) -> Plan:
+    def plan(self, operation: OperationDefinitionNode, root_fields: int) -> Plan:
+        """`root_fields` is how many the operation has with its fragments written out: each is an act in a mutation."""
         root = self._schema.get_root_type(operation.operation)
         plan = Plan()
         if root is not None:
             self._select(plan, (), operation.selection_set, root, page=None)
             if operation.operation is OperationType.MUTATION:
-                plan.once += MUTATION * len(operation.selection_set.selections)
+                plan.once += MUTATION * root_fields
         return _folded(plan)
 
     def _select(

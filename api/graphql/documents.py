@@ -132,15 +132,18 @@ class Documents:
             if not isinstance(node, OperationDefinitionNode):
                 continue
             name = node.name.value if node.name else None
+            root_fields = [*measure.root_fields(node)]
             mutations = 0
             if node.operation is OperationType.MUTATION:
-                mutations = sum(field.name.value in self._with_key for field in measure.root_fields(node))
+                mutations = sum(field.name.value in self._with_key for field in root_fields)
                 if mutations > self._limits.mutations:
                     raise BadInput(
                         f"The operation has {mutations} mutations with an idempotency key; {self._limits.mutations} is the "
                         "most in one request, because each is an act of its own that may have to be repeated."
                     )
-            operations[name] = Operation(node, name, planner.plan(node), mutations, sizes[name].introspects)
+            operations[name] = Operation(
+                node, name, planner.plan(node, len(root_fields)), mutations, sizes[name].introspects
+            )
         return operations
 
 

@@ -3,7 +3,7 @@
 import pytest
 from graphql import parse
 
-from api.graphql.documents import Documents, InvalidDocument
+from api.graphql.documents import CACHED_DOCUMENTS_MAX, Documents, InvalidDocument
 from api.graphql.guards import DocumentLimits, Measure
 from api.graphql.schema import schema
 from domain.errors import BadInput
@@ -57,14 +57,19 @@ def test_a_document_within_the_limits_is_walked_no_more_often_than_its_written_o
     ("limit", "least", "document"),
     [
         ("depth", 4, "{ transactions { nodes { user { id } } } }"),
+        ("depth", 3, "{ transactions { nodes { id } } me { id } }"),
+        ("depth", 2, "{ me { ...A } } fragment A on User { ... { id } }"),
         ("selections", 4, "{ me { id name email } }"),
         ("selections", 3, "{ me { ...A } } fragment A on User { id }"),
+        ("selections", 4, "query A { me { id } } query B { me { id } }"),
         ("aliases", 2, "{ a: __typename b: __typename }"),
         ("aliases", 2, "{ ...A ...A } fragment A on Query { a: __typename }"),
         ("directives", 2, "{ a: __typename @skip(if: true) b: __typename @include(if: true) }"),
+        ("directives", 2, "{ me { id @skip(if: true) name @include(if: true) } }"),
         ("directives_in_one_place", 2, "{ __typename @skip(if: true) @include(if: true) }"),
         ("root_fields", 2, "{ ...A } fragment A on Query { __typename me { id } }"),
         ("repetitions", 2, "{ me { id } me { id } }"),
+        ("repetitions", 2, "{ me { id id } }"),
         ("repetitions", 2, "{ me { id } ...A } fragment A on Query { ... { me { id } } }"),
         ("operations", 2, "query A { __typename } query B { __typename }"),
         (
@@ -84,6 +89,24 @@ def test_each_limit_holds_to_the_point(limit: str, least: int, document: str) ->
     documents(with_most(least)).read(document)
     with pytest.raises(BadInput, match=rf"\b{least - 1}\b.* is the most"):
         documents(with_most(least - 1)).read(document)
+
+
+@pytest.mark.parametrize(
+    ("limit", "least", "document"),
+    [
+        ("selections", 4, "{ me { id } } fragment A on User { id name }"),
+        ("repetitions", 2, "{ __typename } fragment A on Query { me { id } me { id } }"),
+        ("directives_in_one_place", 2, "query @a @b { __typename }"),
+    ],
+)
+def test_what_validation_refuses_is_limited_before_it(limit: str, least: int, document: str) -> None:
+    Measure(parse(document), DocumentLimits(**{limit: least})).check()
+    with pytest.raises(BadInput, match=rf"\b{least - 1}\b.* is the most"):
+        Measure(parse(document), DocumentLimits(**{limit: least - 1})).check()
+
+
+def test_one_field_under_several_names_is_no_repetition() -> None:
+    documents(DocumentLimits(repetitions=1)).read("{ a: __typename b: __typename }")
 
 
 @pytest.mark.parametrize(
@@ -140,3 +163,13 @@ def test_only_valid_documents_are_kept() -> None:
     assert kept.known("{ me { id } }") is None
     document = kept.read("{ me { id } }")
     assert kept.known("{ me { id } }") is document
+
+
+def test_no_more_documents_are_kept_than_may_be_and_those_in_use_stay() -> None:
+    kept = documents()
+    numbered = [f"query A{number} {{ __typename }}" for number in range(CACHED_DOCUMENTS_MAX + 1)]
+    for document in numbered[:-1]:
+        kept.read(document)
+    assert kept.known(numbered[0]) is not None
+    kept.read(numbered[-1])
+    assert [document for document in numbered if kept.known(document) is None] == [numbered[1]]

@@ -59,12 +59,24 @@ def test_the_cost_is_known_before_anything_runs(document: str, expected: int) ->
     assert cost(document) == expected
 
 
+def test_mutations_in_fragments_cost_what_they_cost_outside() -> None:
+    act = 'signOut(input: {refreshToken: "a"}) { signedOut }'
+    written_out = cost(f"mutation {{ a: {act} b: {act} c: {act} }}")
+    assert written_out == 3 * (MUTATION + 2 * FIELD)
+    assert cost(f"mutation {{ a: {act} ...B }} fragment B on Mutation {{ b: {act} ... {{ c: {act} }} }}") == written_out
+
+
 @pytest.mark.parametrize(
     ("value", "size"),
     [(7, 7), (-1, 1), (10**30, PAGE_SIZE_MAX), (None, PAGE_SIZE_DEFAULT), ("x", PAGE_SIZE_DEFAULT), ([], 1)],
 )
 def test_a_page_size_may_be_a_variable(value: object, size: int) -> None:
     assert cost(paged("(first: $n)", "($n: Int)"), n=value) == of_page(size)
+
+
+def test_a_variable_counts_below_a_page_of_a_size_that_is_written_out() -> None:
+    document = "query ($n: Int) { transactions(first: 10) { nodes { refunds(first: $n) { nodes { id } } } } }"
+    assert cost(document, n=7) == 2 * FIELD + 10 * (2 * FIELD + ROW + 7 * ITEM)
 
 
 def test_a_variable_that_is_left_out_costs_the_most() -> None:
