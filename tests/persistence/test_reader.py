@@ -28,6 +28,7 @@ from domain.payments.queries import (
     Page,
     PageRequest,
     Position,
+    RefundFilter,
     TransactionFilter,
 )
 from domain.payments.refund import Refund
@@ -322,6 +323,8 @@ async def test_one_customer_never_sees_what_is_anothers(filled: Filled, reader: 
         assert await reader.count_transactions(scope, ANY_TRANSACTION) == len(own)
         assert set(await reader.users_by_ids(everyone, scope)) == {owner.id}
         assert set(await reader.refunds_by_ids([one.id for one in filled.refunds], scope)) == refunds
+        assert {one.id for one in (await reader.refunds(scope, RefundFilter(), whole)).items} == refunds
+        assert await reader.count_refunds(scope, RefundFilter()) == len(refunds)
         assert set(await reader.audit_entries_by_ids([one.id for one in filled.entries], scope)) == entries
         assert {one.id for one in children(await reader.refunds_of(ids, whole, scope))} == refunds
         assert {one.id for one in children(await reader.audit_log_of(ids, whole, scope))} == entries
