@@ -1,6 +1,7 @@
 """Requests that no client of good will sends: each is refused with a code, and none is a fault of the server."""
 
 import json
+from collections.abc import AsyncIterator
 from urllib.parse import quote
 
 import httpx2
@@ -109,6 +110,25 @@ async def test_a_large_body_is_refused(ada: Person) -> None:
     response = await ada.post(b'{"query": "' + b" " * 1024 * 1024 + b'"}')
     assert response.status_code == 413
     assert response.json()["errors"][0]["extensions"]["code"] == "PAYLOAD_TOO_LARGE"
+
+
+# 100 KB are ten pieces; the eleventh is one too many. What says itself that it is too large is not read at all.
+@pytest.mark.parametrize(("declared", "pieces"), [({}, 11), ({"Content-Length": "1024000"}, 0)])
+async def test_a_large_body_is_not_read_to_its_end(florin: Florin, declared: dict[str, str], pieces: int) -> None:
+    sent = 0
+
+    async def chunks() -> AsyncIterator[bytes]:
+        nonlocal sent
+        for _ in range(100):
+            sent += 1
+            yield b" " * 10_240
+
+    response = await florin.http.post(
+        "/graphql", content=chunks(), headers={"Content-Type": "application/json", **declared}
+    )
+    assert response.status_code == 413
+    assert response.json()["errors"][0]["extensions"]["code"] == "PAYLOAD_TOO_LARGE"
+    assert sent == pieces
 
 
 @pytest.mark.parametrize(

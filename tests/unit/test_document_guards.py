@@ -65,7 +65,7 @@ def test_a_document_within_the_limits_is_walked_no_more_often_than_its_written_o
         ("aliases", 2, "{ a: __typename b: __typename }"),
         ("aliases", 2, "{ ...A ...A } fragment A on Query { a: __typename }"),
         ("directives", 2, "{ a: __typename @skip(if: true) b: __typename @include(if: true) }"),
-        ("directives", 2, "{ me { id @skip(if: true) name @include(if: true) } }"),
+        ("directives", 2, "{ me { id @skip(if: true) } a: __typename @include(if: true) }"),
         ("directives_in_one_place", 2, "{ __typename @skip(if: true) @include(if: true) }"),
         ("root_fields", 2, "{ ...A } fragment A on Query { __typename me { id } }"),
         ("repetitions", 2, "{ me { id } me { id } }"),

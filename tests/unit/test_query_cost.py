@@ -3,7 +3,7 @@
 import pytest
 from graphql import get_introspection_query
 
-from api.graphql.cost import COUNT, FIELD, MUTATION, ROW, SHORT_LIST
+from api.graphql.cost import COUNT, FIELD, INTROSPECTED_LIST, MUTATION, ROW, SHORT_LIST
 from api.graphql.documents import Documents, InvalidDocument, Operation
 from api.graphql.guards import DocumentLimits
 from api.graphql.schema import schema
@@ -44,6 +44,18 @@ def of_page(size: int) -> int:
         (paged("(first: 1000000)"), of_page(PAGE_SIZE_MAX)),
         (paged("(first: null)"), of_page(PAGE_SIZE_DEFAULT)),
         ("{ transactions { totalCount } }", FIELD + COUNT),
+        # Fragments count where they are spread: inside of a page, and by the fields of their own type.
+        ("{ transactions(first: 7) { ... { nodes { id } } } }", of_page(7)),
+        ("{ transactions(first: 7) { ...A } } fragment A on TransactionConnection { nodes { id } }", of_page(7)),
+        (
+            '{ node(id: "a") { ... on Transaction { refunds(first: 7) { nodes { id } } } } }',
+            FIELD + ROW + of_page(7),
+        ),
+        (
+            '{ node(id: "a") { ...A } } fragment A on Transaction { refunds(first: 7) { nodes { id } } }',
+            FIELD + ROW + of_page(7),
+        ),
+        ("{ __schema { types { name } } }", 2 * FIELD + INTROSPECTED_LIST * FIELD),
         ('{ nodes(ids: ["a", "b", "c"]) { id } }', FIELD + 3 * ITEM),
         (
             "{ transactions(first: 10) { edges { cursor node { refunds(first: 5) { nodes { id } } } } } }",
@@ -100,6 +112,11 @@ def test_what_the_answer_holds_is_what_it_has_cost() -> None:
     assert plan.actual(answer) == 2 * FIELD + 2 * row + ITEM
     for nothing in (None, {}, {"transactions": None}, {"transactions": {"nodes": None}}):
         assert plan.actual(nothing) == 2 * FIELD
+
+
+def test_what_the_answer_holds_is_found_under_its_own_names() -> None:
+    plan = operation("{ mine: transactions(first: 50) { some: nodes { id } } }").plan
+    assert plan.actual({"mine": {"some": [{"id": "a"}, {"id": "b"}]}}) == of_page(2)
 
 
 def test_tools_may_introspect_but_not_in_circles() -> None:
