@@ -152,6 +152,27 @@ async def test_variables_nested_too_deeply_are_bad_input(florin: Florin, ada: Pe
     assert await florin.traces() == before
 
 
+async def test_variables_may_be_nested_as_deep_as_is_said_and_no_deeper(ada: Person) -> None:
+    def nested(levels: int) -> Json:
+        value: object = 1
+        for _ in range(levels - 1):
+            value = [value]
+        return {"a": value}
+
+    # The variables are a level of their own, and this operation takes none of them.
+    assert (await ada.send("{ __typename }", nested(16))).json() == {"data": {"__typename": "Query"}}
+    refused = await ada.send("{ __typename }", nested(17))
+    assert error_of(refused)["extensions"]["code"] == "BAD_INPUT"
+
+
+async def test_what_did_not_run_is_given_back(engine: AsyncEngine) -> None:
+    async with running(engine, query_cost_max=1000, query_cost_per_second=1) as florin:
+        wrong = {"n": "no number"}
+        statuses = {(await florin.ada.send(PAGE, wrong)).status_code for _ in range(200)}
+        assert statuses == {200}
+        assert (await florin.ada.send("{ me { id } }")).status_code == 200
+
+
 @pytest.fixture
 async def held(engine: AsyncEngine) -> AsyncIterator[AsyncEngine]:
     """A connection of somebody else, to hold locks with."""
