@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import asyncpg
 import orjson
+import structlog
 from sqlalchemy import Engine, event, exc, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -14,6 +15,8 @@ from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from domain.errors import Unavailable
 from persistence.pool import MovingPool
+
+log = structlog.get_logger(__name__)
 
 _IDLE_SINCE = "florin_idle_since"
 _IDLE_SECONDS_MAX = 1.0
@@ -101,9 +104,12 @@ async def reachable() -> AsyncIterator[None]:
     except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.CannotConnectNowError) as error:
         raise Unavailable("The database cannot be reached right now. Try again.") from error
     except exc.DBAPIError as error:
-        if error.connection_invalidated or _is_passing(error):
-            raise Unavailable("The database cannot be reached right now. Try again.") from error
-        raise
+        if _refuses_us(error):
+            # It takes somebody to mend it, and they need to know more than those whose requests wait for it.
+            log.warning("database.refuses_us", sqlstate=_sqlstate(error))
+        elif not (error.connection_invalidated or _is_passing(error)):
+            raise
+        raise Unavailable("The database cannot be reached right now. Try again.") from error
 
 
 @asynccontextmanager
@@ -113,10 +119,19 @@ async def autocommitting(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         yield await connection.execution_options(isolation_level="AUTOCOMMIT")
 
 
+def _refuses_us(error: exc.DBAPIError) -> bool:
+    """Whether PostgreSQL does not let us in, or the database is not there (classes 28 and 3D), until somebody mends that."""
+    return _sqlstate(error)[:2] in {"28", "3D"}
+
+
 def _is_passing(error: exc.DBAPIError) -> bool:
     """Whether PostgreSQL's SQLSTATE says that the same may work later (appendix A: classes 08, 40, 53, 55, 57)."""
+    return _sqlstate(error)[:2] in {"08", "40", "53", "55", "57"}
+
+
+def _sqlstate(error: exc.DBAPIError) -> str:
     state = getattr(error.orig, "sqlstate", None)
-    return isinstance(state, str) and state[:2] in {"08", "40", "53", "55", "57"}
+    return state if isinstance(state, str) else ""
 
 
 def _milliseconds(seconds: float) -> str:

@@ -139,15 +139,15 @@ class Worker:
             return
         about = {"mail_id": str(mail.id), "kind": mail.kind.value, "tries": mail.tries}
         try:
-            state = await self._sender.send(mail)
+            sending = await self._sender.send(mail)
         except Exception:
             # It is claimed anew once the claim has run out.
             log.exception("mail.failed", **about)
             return
-        match state:
+        match sending.state:
             case MailState.FAILED:
-                log.error("mail.given_up", **about)
+                log.error("mail.given_up", **about, reason=sending.reason)
             case MailState.WAITING:
-                log.warning("mail.deferred", **about)
-            case _:
-                log.info("mail.settled", **about, state=state.value)
+                log.warning("mail.deferred", **about, reason=sending.reason)
+            case settled:
+                log.info("mail.settled", **about, state=settled.value)

@@ -1,5 +1,6 @@
 """Send the mails that wait: make the token, write the letter, hand it over, and note what came of it."""
 
+from dataclasses import dataclass
 from datetime import timedelta
 
 from domain.audit import AuditAction, AuditEntry
@@ -13,6 +14,14 @@ from domain.ports import Clock, IdSource, UnitOfWork, UnitsOfWork
 
 _PAUSE_MIN = timedelta(seconds=5)
 _PAUSE_MAX = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """How a mail stands after a try to send it, and why it was not sent, without its address."""
+
+    state: MailState
+    reason: str | None
 
 
 class SendMails:
@@ -32,7 +41,7 @@ class SendMails:
         async with self._units.autocommit() as uow:
             return await uow.mails.claim_due(limit)
 
-    async def send(self, mail: Mail) -> MailState:
+    async def send(self, mail: Mail) -> Sending:
         """Send a claimed mail; how it stands then."""
         async with self._units.begin() as uow:
             letter = await self._write(uow, mail)
@@ -45,13 +54,13 @@ class SendMails:
                 return await self._settle(mail, MailState.FAILED, str(error))
             async with self._units.autocommit() as uow:
                 await uow.mails.defer(mail, _pause(mail.tries), str(error))
-            return MailState.WAITING
+            return Sending(MailState.WAITING, str(error))
         return await self._settle(mail, MailState.SENT, None)
 
-    async def _settle(self, mail: Mail, state: MailState, reason: str | None) -> MailState:
+    async def _settle(self, mail: Mail, state: MailState, reason: str | None) -> Sending:
         async with self._units.autocommit() as uow:
             await uow.mails.settle(mail, state, reason, self._clock.now())
-        return state
+        return Sending(state, reason)
 
     async def _write(self, uow: UnitOfWork, mail: Mail) -> Letter | None:
         """The letter, with a fresh token whose hash is stored first; None where there is nothing to say to anybody."""

@@ -5,16 +5,13 @@ import email
 import gc
 import ssl
 import subprocess
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from email import policy
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
-from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword
+from aiosmtpd.smtp import AuthResult, LoginPassword
 
 from domain.ids import MailId
 from domain.messaging.mails import Letter, MailNotSent
@@ -22,6 +19,7 @@ from gateways.mail import smtp
 from gateways.mail.folder import MailFolder
 from gateways.mail.smtp import MailTls, SmtpConfig, SmtpMailer
 from tests.support.clock import FakeClock
+from tests.support.mail_server import Handler, mail_server
 
 LETTER = Letter(
     id=MailId(UUID(int=7)),
@@ -29,56 +27,6 @@ LETTER = Letter(
     subject="Confirm your address",
     text="Follow the link: https://shop.example/verify-email#token=florin_mail_x\nGrüße\n",
 )
-
-
-@dataclass(slots=True)
-class Handler:
-    """What the server got, and what it answers to a recipient and to a letter."""
-
-    envelopes: list[Envelope] = field(default_factory=list)
-    to_recipient: str = "250 OK"
-    to_letter: str = "250 OK"
-
-    # Any: aiosmtpd hands over its own server and session.
-    async def handle_RCPT(self, _: Any, __: Any, envelope: Envelope, address: str, ___: Any) -> str:  # noqa: N802
-        if self.to_recipient.startswith("250"):
-            envelope.rcpt_tos.append(address)
-        return self.to_recipient
-
-    async def handle_DATA(self, _: Any, __: Any, envelope: Envelope) -> str:  # noqa: N802  aiosmtpd's name
-        self.envelopes.append(envelope)
-        return self.to_letter
-
-
-@asynccontextmanager
-async def server(
-    handler: Handler,
-    *,
-    ssl_context: ssl.SSLContext | None = None,
-    **options: Any,  # Any: aiosmtpd's own options
-) -> AsyncIterator[int]:
-    """A mail server on a free port, which is the value."""
-    loop = asyncio.get_running_loop()
-    transports: list[asyncio.BaseTransport] = []
-
-    class Recorded(SMTP):
-        """aiosmtpd leaves the connections that its client has dropped to the garbage collector."""
-
-        def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            transports.append(transport)
-            super().connection_made(transport)
-
-    listening = await loop.create_server(
-        lambda: Recorded(handler, hostname="mail.example", loop=loop, **options), "127.0.0.1", 0, ssl=ssl_context
-    )
-    try:
-        yield listening.sockets[0].getsockname()[1]
-    finally:
-        listening.close()
-        for transport in transports:
-            transport.close()
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
 
 
 async def refusal(sender: SmtpMailer) -> MailNotSent:
@@ -97,7 +45,7 @@ def mailer(port: int, tls: MailTls = MailTls.NONE, **changes: Any) -> SmtpMailer
 
 async def test_a_letter_arrives_as_it_was_written() -> None:
     handler = Handler()
-    async with server(handler) as port:
+    async with mail_server(handler) as port:
         await mailer(port).send(LETTER)
     (envelope,) = handler.envelopes
     assert (envelope.mail_from, envelope.rcpt_tos) == ("shop@florin.example", ["ada@example.com"])
@@ -125,14 +73,14 @@ async def test_a_refusal_is_for_good_or_not_and_is_told_without_the_address(
     answers: dict[str, str],
     for_good: bool,
 ) -> None:
-    async with server(Handler(**answers)) as port:  # type: ignore[arg-type]  # both are texts
+    async with mail_server(Handler(**answers)) as port:  # type: ignore[arg-type]  # both are texts
         caught = await refusal(mailer(port))
     assert caught.for_good is for_good
     assert "ada" not in str(caught)
 
 
 async def test_a_server_that_is_not_there_may_come_back() -> None:
-    async with server(Handler()) as port:
+    async with mail_server(Handler()) as port:
         pass
     with pytest.raises(MailNotSent) as caught:
         await mailer(port).send(LETTER)
@@ -153,7 +101,7 @@ async def test_a_server_that_says_nothing_is_given_up_on(monkeypatch: pytest.Mon
 @pytest.mark.parametrize("tls", [MailTls.STARTTLS, MailTls.TLS])
 async def test_without_the_encryption_that_was_asked_for_nothing_is_sent(tls: MailTls) -> None:
     handler = Handler()
-    async with server(handler) as port:
+    async with mail_server(handler) as port:
         caught = await refusal(mailer(port, tls, username="florin", password="canary-5f1c"))
     assert handler.envelopes == []
     assert not caught.for_good
@@ -200,7 +148,9 @@ async def test_letters_are_encrypted_for_a_server_that_is_trusted_and_for_no_oth
 
     handler = Handler()
     how = {"tls_context": context, "require_starttls": True} if tls is MailTls.STARTTLS else {"ssl_context": context}
-    async with server(handler, authenticator=authenticate, auth_require_tls=tls is MailTls.STARTTLS, **how) as port:
+    async with mail_server(
+        handler, authenticator=authenticate, auth_require_tls=tls is MailTls.STARTTLS, **how
+    ) as port:
         with pytest.raises(MailNotSent):
             await mailer(port, tls, username="florin", password="secret").send(LETTER)
         assert (handler.envelopes, seen) == ([], [])

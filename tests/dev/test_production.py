@@ -4,7 +4,6 @@ import asyncio
 import base64
 import json
 import secrets
-import shutil
 import subprocess
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -25,7 +24,8 @@ from tests.app.processes_seen import read_line
 from tests.support.captured_logs import captured_logs
 from tests.support.commands import FLORIN, clean, florin
 from tests.support.database import patient_config
-from tests.support.postgres import throwaway_folder, with_database
+from tests.support.postgres import with_database
+from tests.support.production import SHOP_PASSWORD, durable_server, shop
 from tests.support.waiting import until
 
 SETTINGS = ("synchronous_commit", "fsync", "full_page_writes")
@@ -40,24 +40,8 @@ pytestmark = pytest.mark.xdist_group("durable_server")
 
 @pytest.fixture(scope="module")
 def durable() -> Iterator[EmbeddedPostgres]:
-    """A server that forgets nothing, migrated as its documentation says; the role `shop` is the application's."""
-    folder = throwaway_folder()
-    try:
-        with EmbeddedPostgres(folder / "server") as server:
-            migrated = florin(
-                "migrate", {"MIGRATION_DATABASE_URL": server.url, "DATABASE_URL": shop(server)}, "--create-app-role"
-            )
-            assert migrated.returncode == 0, migrated.stderr
-            assert "shop may do what API and worker need.\n" in migrated.stdout
-            assert "Warning" not in migrated.stdout
-            yield server
-    finally:
-        shutil.rmtree(folder)
-
-
-def shop(server: EmbeddedPostgres) -> str:
-    """The address as a role of the application that is neither of the server's own."""
-    return urlsplit(server.url)._replace(netloc=f"shop:secret-of-the-shop@127.0.0.1:{server.port}").geturl()
+    with durable_server() as server:
+        yield server
 
 
 async def execute(url: str, *statements: str) -> None:
@@ -235,7 +219,7 @@ async def test_a_server_says_when_its_database_becomes_unsafe(durable: EmbeddedP
 
 async def test_a_server_that_starts_before_its_database_checks_it_later(durable: EmbeddedPostgres) -> None:
     port = free_port()
-    away = urlsplit(shop(durable))._replace(netloc=f"shop:secret-of-the-shop@127.0.0.1:{port}").geturl()
+    away = urlsplit(shop(durable))._replace(netloc=f"shop:{SHOP_PASSWORD}@127.0.0.1:{port}").geturl()
     async with turned_off(durable, "fsync"):
         with serving(away) as (server, url):
             await until_it_answers(server, url)

@@ -7,12 +7,13 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from domain.errors import Unavailable
 from persistence.engine import autocommitting, open_engine
 from persistence.unit_of_work import SqlUnitsOfWork
+from tests.support.captured_logs import captured_logs
 from tests.support.database import patient_config
 from tests.support.records import user
 
@@ -105,3 +106,18 @@ async def test_a_database_that_ends_the_connection_is_unavailable_and_keeps_noth
         await lose_the_connection()
     async with units.begin() as uow:
         assert await uow.users.get(somebody.id) is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "sqlstate"), [({"password": "not-its-password"}, "28P01"), ({"database": "nowhere"}, "3D000")]
+)
+async def test_a_database_that_does_not_let_us_in_is_unavailable_and_the_log_says_why(
+    app_database_url: str, engine: AsyncEngine, changed: dict[str, str], sqlstate: str
+) -> None:
+    url = make_url(app_database_url).set(**changed).render_as_string(hide_password=False)  # type: ignore[arg-type]  # all are texts
+    shut_out = open_engine(replace(patient_config(app_database_url), url=url))
+    with captured_logs() as logs, pytest.raises(Unavailable):
+        async with autocommitting(shut_out):
+            raise AssertionError("it was let in")
+    assert [(line["event"], line["sqlstate"]) for line in logs.lines] == [("database.refuses_us", sqlstate)]
+    await shut_out.dispose()

@@ -30,7 +30,7 @@ class Mailbox:
         )
         states = []
         while mails := await sender.claim(10):
-            states += [await sender.send(mail) for mail in mails]
+            states += [(await sender.send(mail)).state for mail in mails]
         return states
 
     def token_to(self, recipient: str) -> str:
