@@ -4,6 +4,7 @@ A token says who, and by which session, never what they may do: user and session
 role or a revoked session counts at once.
 """
 
+import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -20,6 +21,9 @@ LIFETIME = timedelta(minutes=15)
 
 _TYPE = "at+jwt"
 _TOKEN_LENGTH_MAX = 4096
+
+REMEMBERED_MAX = 10_000
+"""How many tokens are remembered that were verified: each for about a kilobyte, and nobody but us can make one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,10 +43,24 @@ class Claims:
     session_id: SessionId
 
 
+@dataclass(frozen=True, slots=True)
+class _Verified:
+    """What a token said whose signature held, and what must be so still for it to be believed again."""
+
+    claims: Claims
+    key_id: str
+    expires_at: float
+
+
 class AccessTokens:
-    """Issues and verifies access tokens."""
+    """Issues and verifies access tokens.
+
+    A signature is verified once, which takes longer than most of what a request takes: what the token said is remembered, and
+    holds for as long as the token has not expired and its key is among ours.
+    """
 
     def __init__(self, config: TokenConfig, clock: Clock) -> None:
+        self._verified: dict[str, _Verified] = {}
         self._keys = config.keys
         self._issuer = config.issuer
         self._audience = config.audience
@@ -68,6 +86,19 @@ class AccessTokens:
         Nothing that a token says of itself is believed before its signature holds, except which of our keys to try: the
         algorithm is ours (RFC 8725, section 3.1), and a key's id is only looked up among those we have.
         """
+        remembered = self._verified.get(token)
+        if remembered is not None:
+            # The same clock as for a token that comes for the first time.
+            if remembered.expires_at > time.time() and self._keys().find(remembered.key_id) is not None:
+                return remembered.claims
+            del self._verified[token]
+        verified = self._verify(token)
+        if len(self._verified) >= REMEMBERED_MAX:
+            del self._verified[next(iter(self._verified))]
+        self._verified[token] = verified
+        return verified.claims
+
+    def _verify(self, token: str) -> _Verified:
         try:
             if len(token) > _TOKEN_LENGTH_MAX:
                 raise Unauthenticated
@@ -89,7 +120,8 @@ class AccessTokens:
             raise Unauthenticated from error
         if user_id is None or session_id is None:
             raise Unauthenticated
-        return Claims(UserId(user_id), SessionId(session_id))
+        # As PyJWT reads it: a number of seconds, however it was written.
+        return _Verified(Claims(UserId(user_id), SessionId(session_id)), key.id, int(claims["exp"]))
 
     def published(self) -> dict[str, object]:
         """The keys that verify, as a JWK Set (RFC 7517): the public halves, for whoever else is to trust these tokens."""

@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import jwt
@@ -14,11 +15,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from api.access_tokens import AccessTokens, TokenConfig
 from api.signing_keys import KeySet, SigningKey, fixed_keys
 from domain import ids
+from domain.errors import Unauthenticated
 from domain.ids import IdKind
 from tests.api.application import SIGNING_KEY, Florin, Person
 from tests.api.forgery import OURS, by_another_key, by_hmac, forged, good_claims, good_header, unsigned
 from tests.support.captured_logs import captured_logs
 from tests.support.database import rows
+from tests.support.waiting import until
 
 _RAW = OURS.public.public_bytes(Encoding.Raw, PublicFormat.Raw)
 _PEM = OURS.public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
@@ -158,6 +161,67 @@ async def test_while_keys_are_rotated_both_verify_and_the_first_signs(florin: Fl
     assert {key["kid"] for key in _keys(tokens)} == {SigningKey.from_text(new).id, OURS.id}
     # A server that knows the old key only does not take a token of the new one.
     assert await _status(florin, fresh) == 401
+
+
+def test_a_signature_is_verified_once(florin: Florin, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens, verified = _tokens(florin), _counted_verifications(monkeypatch)
+    assert tokens.verify(str(florin.ada.token)) == tokens.verify(str(florin.ada.token))
+    assert verified == [florin.ada.token]
+    with pytest.raises(Unauthenticated):
+        tokens.verify(f"{florin.ada.token}x")
+
+
+async def test_a_token_that_is_remembered_expires(florin: Florin, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens, verified = _tokens(florin), _counted_verifications(monkeypatch)
+    soon = good_claims(florin.ada)["iat"]
+    assert isinstance(soon, int)
+    token = forged(good_header(), good_claims(florin.ada, exp=soon + 2))
+    before = tokens.verify(token)
+
+    async def has_expired() -> bool:
+        try:
+            return tokens.verify(token) != before
+        except Unauthenticated:
+            return True
+
+    await until(has_expired)
+    # Once as it came, and once as it was no longer believed.
+    assert verified == [token, token]
+
+
+def test_a_token_that_is_remembered_goes_with_its_key(florin: Florin) -> None:
+    keys = [KeySet([OURS])]
+    tokens = AccessTokens(TokenConfig(keys=lambda: keys[0]), florin.parts.clock)
+    tokens.verify(str(florin.ada.token))
+    keys[0] = KeySet([SigningKey(Ed25519PrivateKey.generate(), OURS.signs_from)])
+    with pytest.raises(Unauthenticated):
+        tokens.verify(str(florin.ada.token))
+
+
+def test_only_so_many_tokens_are_remembered(florin: Florin, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.access_tokens.REMEMBERED_MAX", 2)
+    tokens, verified = _tokens(florin), _counted_verifications(monkeypatch)
+    for person in (florin.ada, florin.alan, florin.grace, florin.grace, florin.alan, florin.ada):
+        tokens.verify(str(person.token))
+    assert verified == [person.token for person in (florin.ada, florin.alan, florin.grace, florin.ada)]
+
+
+def _tokens(florin: Florin) -> AccessTokens:
+    return AccessTokens(TokenConfig(keys=fixed_keys(SIGNING_KEY)), florin.parts.clock)
+
+
+def _counted_verifications(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """The tokens whose signatures are verified from now on."""
+    verified: list[object] = []
+    decode = jwt.decode
+
+    # Any: PyJWT's own parameters, passed on.
+    def counting(token: str, *arguments: Any, **named: Any) -> Any:
+        verified.append(token)
+        return decode(token, *arguments, **named)
+
+    monkeypatch.setattr(jwt, "decode", counting)
+    return verified
 
 
 async def test_the_public_keys_are_published_and_verify_a_token(florin: Florin, ada: Person) -> None:
