@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy import RowMapping, func, insert, or_, select, update
+from sqlalchemy import bindparam, func, insert, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from domain.access import Actor, Capability, Role
@@ -14,9 +14,11 @@ from domain.identity.api_keys import ApiKey, KeyHolder
 from domain.identity.key_text import KeyDigest
 from domain.ids import ApiKeyId, UserId
 from domain.payments.queries import Page, PageRequest
-from persistence.batched_reader import BatchedReader, seen_with
-from persistence.engine import autocommitting
+from persistence.batched_reader import BatchedReader, Selection, seen_with
+from persistence.engine import autocommitting, fetch
 from persistence.paging import Keyset
+from persistence.rows import Row
+from persistence.statements import compiled
 from persistence.tables import api_keys, users
 
 log = structlog.get_logger(__name__)
@@ -26,6 +28,25 @@ _COLUMNS = tuple(column for column in _C if column.name != "digest")
 _LATEST_FIRST = Keyset(_C.created_at, _C.id, descending=True)
 _USE_NOTED_EACH = timedelta(minutes=1)
 _SCOPES = {capability.value: capability for capability in Capability}
+_KEYS = Selection(api_keys, _COLUMNS, _C.id, {})
+_NOW = func.clock_timestamp()
+# Asked with every request by a key.
+_HOLDER = compiled(
+    select(
+        _C.id,
+        _C.owner_id,
+        _C.scopes,
+        users.c.role,
+        func.coalesce(_C.last_used_at < _NOW - _USE_NOTED_EACH, true()).label("use_is_stale"),
+    )
+    .join(users, users.c.id == _C.owner_id)
+    .where(
+        _C.digest == bindparam("digest"),
+        _C.revoked_at.is_(None),
+        or_(_C.expires_at.is_(None), _C.expires_at > _NOW),
+        users.c.disabled_at.is_(None),
+    )
+)
 
 
 class SqlApiKeys:
@@ -61,15 +82,13 @@ class SqlApiKeyReader(BatchedReader):
     """The reads behind `domain.identity.api_keys.ApiKeyReader`."""
 
     async def keys_by_ids(self, ids: Sequence[ApiKeyId], actor: Actor) -> dict[ApiKeyId, ApiKey]:
-        statement = select(*_COLUMNS).where(seen_with(Capability.KEYS_MANAGE, actor))
-        return await self._by_ids(ids, _C.id, statement, _key_of)
+        return await self._by_ids(ids, _KEYS, seen_with(Capability.KEYS_MANAGE, actor), _key_of)
 
     async def keys(self, actor: Actor, page: PageRequest) -> Page[ApiKey]:
-        statement = select(*_COLUMNS).where(seen_with(Capability.KEYS_MANAGE, actor))
-        return await self._page(statement, _LATEST_FIRST, page, _key_of)
+        return await self._page(_KEYS, seen_with(Capability.KEYS_MANAGE, actor), _LATEST_FIRST, page, _key_of)
 
     async def count_keys(self, actor: Actor) -> int:
-        return await self._count(api_keys, seen_with(Capability.KEYS_MANAGE, actor))
+        return await self._count(_KEYS, seen_with(Capability.KEYS_MANAGE, actor))
 
 
 async def keys_in_use(engine: AsyncEngine) -> list[tuple[ApiKey, str]]:
@@ -93,34 +112,15 @@ class SqlKeyDirectory:
         self._noting: dict[ApiKeyId, asyncio.Task[None]] = {}
 
     async def holder_of(self, digest: KeyDigest) -> KeyHolder | None:
-        now = func.clock_timestamp()
-        statement = (
-            select(
-                _C.id,
-                _C.owner_id,
-                _C.scopes,
-                users.c.role,
-                func.coalesce(_C.last_used_at < now - _USE_NOTED_EACH, True).label("use_is_stale"),
+        for row in await fetch(self._engine, _HOLDER, {"digest": digest}):
+            return KeyHolder(
+                id=ApiKeyId(row["id"]),
+                owner_id=UserId(row["owner_id"]),
+                role=Role(row["role"]),
+                scopes=_scopes_of(row),
+                use_is_stale=row["use_is_stale"],
             )
-            .join(users, users.c.id == _C.owner_id)
-            .where(
-                _C.digest == digest,
-                _C.revoked_at.is_(None),
-                or_(_C.expires_at.is_(None), _C.expires_at > now),
-                users.c.disabled_at.is_(None),
-            )
-        )
-        async with autocommitting(self._engine) as connection:
-            row = (await connection.execute(statement)).mappings().one_or_none()
-        if row is None:
-            return None
-        return KeyHolder(
-            id=ApiKeyId(row["id"]),
-            owner_id=UserId(row["owner_id"]),
-            role=Role(row["role"]),
-            scopes=_scopes_of(row),
-            use_is_stale=row["use_is_stale"],
-        )
+        return None
 
     def note_use(self, key_id: ApiKeyId) -> None:
         # Of many requests that come at once the first one notes it down.
@@ -133,9 +133,8 @@ class SqlKeyDirectory:
         await asyncio.gather(*self._noting.values())
 
     async def _note_use(self, key_id: ApiKeyId) -> None:
-        now = func.clock_timestamp()
-        due = or_(_C.last_used_at.is_(None), _C.last_used_at < now - _USE_NOTED_EACH)
-        statement = update(api_keys).where(_C.id == key_id, due).values(last_used_at=now)
+        due = or_(_C.last_used_at.is_(None), _C.last_used_at < _NOW - _USE_NOTED_EACH)
+        statement = update(api_keys).where(_C.id == key_id, due).values(last_used_at=_NOW)
         try:
             async with autocommitting(self._engine) as connection:
                 await connection.execute(statement)
@@ -144,7 +143,7 @@ class SqlKeyDirectory:
             log.warning("api_key.use_not_noted", api_key_id=str(key_id))
 
 
-def _key_of(row: RowMapping) -> ApiKey:
+def _key_of(row: Row) -> ApiKey:
     return ApiKey(
         id=ApiKeyId(row["id"]),
         owner_id=UserId(row["owner_id"]),
@@ -158,6 +157,6 @@ def _key_of(row: RowMapping) -> ApiKey:
     )
 
 
-def _scopes_of(row: RowMapping) -> frozenset[Capability]:
+def _scopes_of(row: Row) -> frozenset[Capability]:
     """The key's scopes; one that a newer or older version knows, and this one does not, allows nothing here."""
     return frozenset(_SCOPES[name] for name in row["scopes"] if name in _SCOPES)

@@ -1,8 +1,10 @@
 """Reads of attempts. Each is one statement on a connection of its own; what they are in is told by the database's clock."""
 
 from collections.abc import Sequence
+from functools import cache
 
-from sqlalchemy import ColumnElement, RowMapping, and_, case, func, literal_column, null, or_, select
+from sqlalchemy import ColumnElement, String, and_, any_, bindparam, case, func, literal_column, null, or_
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from domain.access import Scope
 from domain.ids import AttemptId, RefundId, TransactionId
@@ -10,8 +12,10 @@ from domain.payments.attempt import AttemptKind
 from domain.payments.attempt_queries import GRAVITY, AttemptFilter, AttemptView, RecoveryState
 from domain.payments.queries import Page, PageRequest
 from persistence.attention import ATTEMPTS_NEEDING_ATTENTION, UNRESOLVED
-from persistence.batched_reader import BatchedReader, among, of_visible
+from persistence.batched_reader import BatchedReader, Selection, any_of, array, of_visible, owned
 from persistence.paging import Keyset
+from persistence.rows import Row
+from persistence.statements import Statement, Values
 from persistence.tables import attempts
 
 _c = attempts.c
@@ -42,17 +46,39 @@ _COLUMNS = (
 )
 
 
+_ATTEMPTS = Selection(
+    attempts,
+    _COLUMNS,
+    _c.id,
+    {
+        "not_done": _NOT_DONE,
+        "needing_attention": _c.id.in_(ATTEMPTS_NEEDING_ATTENTION),
+        "states": any_(bindparam("states", type_=ARRAY(String))) == _STATE,
+        "kinds": any_of(_c.kind, "kinds"),
+        "transaction_id": _c.transaction_id == bindparam("transaction_id"),
+    },
+)
+_RECOVERIES = Selection(
+    attempts,
+    _COLUMNS,
+    _c.id,
+    {
+        "owner": of_visible(_c.transaction_id),
+        "transaction_ids": and_(_c.transaction_id == any_(array("transaction_ids")), _c.state != "DONE"),
+    },
+)
+
+
 class SqlAttemptReader(BatchedReader):
     """The reads behind `domain.payments.attempt_queries.AttemptReader`."""
 
     async def recoveries_of(
         self, transaction_ids: Sequence[TransactionId], scope: Scope
     ) -> dict[TransactionId, AttemptView]:
-        statement = select(*_COLUMNS).where(
-            among(_c.transaction_id, transaction_ids), _c.state != "DONE", of_visible(_c.transaction_id, scope)
-        )
+        values = {**owned(scope), "transaction_ids": transaction_ids}
+        rows = await self._rows(_recoveries_statement(frozenset(values)), values)
         gravest: dict[TransactionId, AttemptView] = {}
-        for view in map(_view_of, await self._rows(statement.order_by(_c.first_sent_at, _c.id))):
+        for view in map(_view_of, rows):
             known = gravest.get(view.transaction_id)
             if known is None or GRAVITY[view.state] > GRAVITY[known.state]:
                 gravest[view.transaction_id] = view
@@ -61,34 +87,39 @@ class SqlAttemptReader(BatchedReader):
     async def attempts_by_ids(self, ids: Sequence[AttemptId], scope: Scope) -> dict[AttemptId, AttemptView]:
         if scope.owner is not None:
             return {}
-        return await self._by_ids(ids, _c.id, select(*_COLUMNS), _view_of)
+        return await self._by_ids(ids, _ATTEMPTS, {}, _view_of)
 
     async def attempts(self, where: AttemptFilter, page: PageRequest, scope: Scope) -> Page[AttemptView]:
         if scope.owner is not None:
             return Page((), (), has_previous=False, has_next=False)
-        statement = select(*_COLUMNS).where(*_conditions(where))
-        return await self._page(statement, _OLDEST_FIRST, page, _view_of)
+        return await self._page(_ATTEMPTS, _values_of(where), _OLDEST_FIRST, page, _view_of)
 
     async def count_attempts(self, where: AttemptFilter, scope: Scope) -> int:
         if scope.owner is not None:
             return 0
-        return await self._count(attempts, *_conditions(where))
+        return await self._count(_ATTEMPTS, _values_of(where))
 
 
-def _conditions(where: AttemptFilter) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = [_NOT_DONE]
+@cache
+def _recoveries_statement(names: frozenset[str]) -> Statement:
+    """What is not done of transactions, the oldest first."""
+    return _RECOVERIES.compiled(_RECOVERIES.where(names).order_by(_c.first_sent_at, _c.id), names)
+
+
+def _values_of(where: AttemptFilter) -> Values:
+    values: dict[str, object] = {"not_done": True}
     if where.needs_attention:
-        conditions.append(_c.id.in_(ATTEMPTS_NEEDING_ATTENTION))
+        values["needing_attention"] = True
     if where.states is not None:
-        conditions.append(_STATE.in_(sorted(where.states)))
+        values["states"] = sorted(where.states)
     if where.kinds is not None:
-        conditions.append(_c.kind.in_(sorted(where.kinds)))
+        values["kinds"] = sorted(where.kinds)
     if where.transaction_id is not None:
-        conditions.append(_c.transaction_id == where.transaction_id)
-    return conditions
+        values["transaction_id"] = where.transaction_id
+    return values
 
 
-def _view_of(row: RowMapping) -> AttemptView:
+def _view_of(row: Row) -> AttemptView:
     return AttemptView(
         id=AttemptId(row["id"]),
         kind=AttemptKind(row["kind"]),

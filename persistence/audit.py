@@ -1,11 +1,12 @@
 """The audit log in PostgreSQL: rows are added, never changed."""
 
-from sqlalchemy import RowMapping, insert
+from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.access import ActorKind
 from domain.audit import AuditAction, AuditEntry
 from domain.ids import AuditEntryId, TransactionId, UserId
+from persistence.rows import Row
 from persistence.tables import audit_entries
 
 # Made once, as the statements on transactions are.
@@ -33,7 +34,7 @@ class SqlAudit:
         )
 
 
-def audit_entry_of(row: RowMapping) -> AuditEntry:
+def audit_entry_of(row: Row) -> AuditEntry:
     return AuditEntry(
         id=AuditEntryId(row["id"]),
         transaction_id=None if row["transaction_id"] is None else TransactionId(row["transaction_id"]),

@@ -1,23 +1,59 @@
 """What readers share: pages and counts, of many parents' children in one statement too, and scopes as conditions."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, FromClause, RowMapping, Select, bindparam, false, func, select, true
+from sqlalchemy import ColumnElement, FromClause, Select, any_, bindparam, func, literal_column, select, true
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from domain.access import Actor, Capability, Scope
-from domain.ids import TransactionId
 from domain.payments.queries import Page, PageRequest
-from persistence.engine import autocommitting
-from persistence.paging import Keyset
+from persistence.engine import fetch
+from persistence.paging import Ends, Keyset
+from persistence.rows import Row
+from persistence.statements import Statement, Values, compiled
 from persistence.tables import transactions
 
 T = TypeVar("T")
 Id = TypeVar("Id", bound=UUID)
+
+# How many texts are kept of each kind: filters can be combined in more ways than anybody does combine them.
+_TEXTS_MAX: Final = 512
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Selection:
+    """What is read of one kind of record, and the conditions under which it can be read, by name.
+
+    A read names its conditions by the values that it gives for them, so that what cannot be put into a condition cannot be
+    asked for. Where `branches` are given, pages are cut from each of them and then merged: see `_page_statement`.
+    """
+
+    table: FromClause
+    columns: Sequence[ColumnElement[Any]]
+    id: ColumnElement[Any]
+    conditions: Mapping[str, ColumnElement[bool]]
+    branches: FromClause | None = None
+
+    def where(self, names: frozenset[str]) -> Select[*tuple[Any, ...]]:
+        return select(*self.columns).where(*self.all_of(names))
+
+    def all_of(self, names: frozenset[str]) -> list[ColumnElement[bool]]:
+        named = [condition for name, condition in self.conditions.items() if name in names]
+        # As text: SQLAlchemy's own false() leaves out all that stands beside it, and with it the parameters that are given.
+        return [*named, literal_column("false")] if "nobody" in names else named
+
+    def compiled(self, statement: Select[*tuple[Any, ...]], names: frozenset[str]) -> Statement:
+        """Raises KeyError for a name that is neither a condition nor a part of one, lest a read goes on without it."""
+        made = compiled(statement)
+        if unknown := names - self.conditions.keys() - {"nobody", *made.names}:
+            raise KeyError(*unknown)
+        return made
 
 
 class BatchedReader:
@@ -30,77 +66,115 @@ class BatchedReader:
         self,
         parent_ids: Sequence[Id],
         parent_column: ColumnElement[Any],
-        child: Select[*tuple[Any, ...]],
+        selection: Selection,
+        values: Values,
         keyset: Keyset,
         page: PageRequest,
-        record: Callable[[RowMapping], T],
+        record: Callable[[Row], T],
     ) -> dict[Id, Page[T]]:
-        """The same page of every parent's children in one statement, each parent's cut by the index on its own."""
+        """The same page of every parent's children in one statement."""
         unique = list(dict.fromkeys(parent_ids))
-        parent = func.unnest(array_of(unique)).table_valued("parent_id", name="parents").render_derived()
-        parent_id: ColumnElement[Any] = parent.c.parent_id
-        piece = keyset.cut(child.where(parent_column == parent_id), page).lateral("piece")
-        rows = await self._rows(select(parent_id, piece).select_from(parent.join(piece, true())))
-        by_parent: dict[UUID, list[RowMapping]] = {parent: [] for parent in unique}
-        for row in rows:
+        statement = _pages_statement(selection, parent_column, keyset, Ends.of(page), frozenset(values))
+        by_parent: dict[UUID, list[Row]] = {parent: [] for parent in unique}
+        for row in await self._rows(statement, {**values, **keyset.values(page), "parent_ids": unique}):
             by_parent[row["parent_id"]].append(row)
         return {parent: keyset.page_of(by_parent[parent], page, record) for parent in unique}
 
     async def _by_ids(
-        self,
-        ids: Sequence[Id],
-        id_column: ColumnElement[Any],
-        statement: Select[*tuple[Any, ...]],
-        record: Callable[[RowMapping], T],
+        self, ids: Sequence[Id], selection: Selection, values: Values, record: Callable[[Row], T]
     ) -> dict[Id, T]:
-        """What a statement finds of these ids, which its rows have under the name "id"."""
-        rows = await self._rows(statement.where(among(id_column, ids)))
+        """What is found of these ids."""
+        rows = await self._rows(_by_ids_statement(selection, frozenset(values)), {**values, "ids": ids})
         return {row["id"]: record(row) for row in rows}
 
     async def _page(
-        self,
-        statement: Select[*tuple[Any, ...]],
-        keyset: Keyset,
-        page: PageRequest,
-        record: Callable[[RowMapping], T],
+        self, selection: Selection, values: Values, keyset: Keyset, page: PageRequest, record: Callable[[Row], T]
     ) -> Page[T]:
-        return keyset.page_of(await self._rows(keyset.cut(statement, page)), page, record)
+        statement = _page_statement(selection, keyset, Ends.of(page), frozenset(values))
+        rows = await self._rows(statement, {**values, **keyset.values(page)})
+        return keyset.page_of(rows, page, record)
 
-    async def _count(self, table: FromClause, *conditions: ColumnElement[bool]) -> int:
-        statement = select(func.count().label("number")).select_from(table).where(*conditions)
-        return int((await self._rows(statement))[0]["number"])
+    async def _count(self, selection: Selection, values: Values) -> int:
+        return int((await self._rows(_count_statement(selection, frozenset(values)), values))[0]["number"])
 
     async def _counts_of(
-        self, transaction_ids: Sequence[TransactionId], table: FromClause, scope: Scope
-    ) -> dict[TransactionId, int]:
-        column = table.c.transaction_id
-        statement = (
-            select(column, func.count().label("number"))
-            .where(among(column, transaction_ids), of_visible(column, scope))
-            .group_by(column)
-        )
-        return {TransactionId(row["transaction_id"]): row["number"] for row in await self._rows(statement)}
+        self, parent_ids: Sequence[Id], parent_column: ColumnElement[Any], selection: Selection, values: Values
+    ) -> dict[Id, int]:
+        statement = _counts_statement(selection, parent_column, frozenset(values))
+        rows = await self._rows(statement, {**values, "parent_ids": parent_ids})
+        return {row["parent_id"]: row["number"] for row in rows}
 
-    async def _rows(self, statement: Select[*tuple[Any, ...]]) -> Sequence[RowMapping]:
-        async with autocommitting(self._engine) as connection:
-            return (await connection.execute(statement)).mappings().all()
+    async def _rows(self, statement: Statement, values: Values) -> Sequence[Row]:
+        return await fetch(self._engine, statement, values)
 
 
-def array_of(ids: Sequence[UUID]) -> ColumnElement[Any]:
-    """The ids as one array parameter, so that a statement's text does not depend on their number."""
-    return bindparam(None, list(ids), type_=ARRAY(PG_UUID))
+@lru_cache(_TEXTS_MAX)
+def _by_ids_statement(selection: Selection, names: frozenset[str]) -> Statement:
+    return selection.compiled(selection.where(names).where(selection.id == any_(array("ids"))), names)
 
 
-def among(column: ColumnElement[Any], ids: Sequence[UUID]) -> ColumnElement[bool]:
-    return column == func.any(array_of(ids))
+@lru_cache(_TEXTS_MAX)
+def _page_statement(selection: Selection, keyset: Keyset, ends: Ends, names: frozenset[str]) -> Statement:
+    """Where there are branches, a page of each is cut by the index, and what is sorted is no more than those pages.
+
+    Of rows of several statuses in the order of time, say, an index by status and time finds each status's own in order. Asked
+    for them all at once, PostgreSQL would sort every one of them, or go through the rows of every other status too.
+    """
+    piece = keyset.cut(selection.where(names), ends)
+    if selection.branches is None:
+        return selection.compiled(piece, names)
+    pieces = piece.lateral("piece")
+    whole = select(*pieces.c).select_from(selection.branches.join(pieces, true()))
+    return selection.compiled(keyset.merge(pieces, ends, whole), names)
 
 
-def of_visible(transaction_id: ColumnElement[Any], scope: Scope) -> ColumnElement[bool]:
-    if scope.owner is None:
-        return true()
-    return transaction_id.in_(select(transactions.c.id).where(transactions.c.user_id == scope.owner))
+@lru_cache(_TEXTS_MAX)
+def _pages_statement(
+    selection: Selection, parent_column: ColumnElement[Any], keyset: Keyset, ends: Ends, names: frozenset[str]
+) -> Statement:
+    """Each parent's page is cut by the index on its own, so that one with many children costs what one with few does."""
+    parents = func.unnest(array("parent_ids")).table_valued("parent_id", name="parents").render_derived()
+    parent_id: ColumnElement[Any] = parents.c.parent_id
+    piece = keyset.cut(selection.where(names).where(parent_column == parent_id), ends).lateral("piece")
+    return selection.compiled(select(parent_id, piece).select_from(parents.join(piece, true())), names)
 
 
-def seen_with(capability: Capability, actor: Actor) -> ColumnElement[bool]:
-    """The condition that keeps the queries of whoever lacks the capability empty, and of whoever reaches their own only."""
-    return true() if actor.scope_of(capability).owner is None else false()
+@lru_cache(_TEXTS_MAX)
+def _count_statement(selection: Selection, names: frozenset[str]) -> Statement:
+    number = func.count().label("number")
+    counted = select(number).select_from(selection.table).where(*selection.all_of(names))
+    return selection.compiled(counted, names)
+
+
+@lru_cache(_TEXTS_MAX)
+def _counts_statement(selection: Selection, parent_column: ColumnElement[Any], names: frozenset[str]) -> Statement:
+    counted = select(parent_column.label("parent_id"), func.count().label("number"))
+    among_parents = parent_column == any_(array("parent_ids"))
+    statement = counted.where(among_parents, *selection.all_of(names)).group_by(parent_column)
+    return selection.compiled(statement, names)
+
+
+def array(name: str) -> ColumnElement[Any]:
+    """Ids as one array parameter, so that a statement's text does not depend on their number."""
+    return bindparam(name, type_=ARRAY(PG_UUID))
+
+
+def any_of(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+    """Whether a column has one of several values, which are one array parameter."""
+    return column == any_(bindparam(name, type_=ARRAY(column.type)))
+
+
+def owned(scope: Scope) -> Values:
+    """The value for the condition "owner" of a selection, which keeps a read inside its scope."""
+    return {} if scope.owner is None else {"owner": scope.owner}
+
+
+def of_visible(transaction_id: ColumnElement[Any]) -> ColumnElement[bool]:
+    """The condition "owner" of what hangs on a transaction."""
+    own = transactions.c.user_id == bindparam("owner")
+    return transaction_id.in_(select(transactions.c.id).where(own))
+
+
+def seen_with(capability: Capability, actor: Actor) -> Values:
+    """Keeps the reads of whoever lacks the capability empty, and of whoever reaches their own only."""
+    return {} if actor.scope_of(capability).owner is None else {"nobody": True}

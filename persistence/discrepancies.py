@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, Select, and_, func, or_, select, text, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -23,8 +23,10 @@ from domain.reconciliation.discrepancies import (
     Subject,
     SubjectKind,
 )
-from persistence.batched_reader import BatchedReader, seen_with
+from persistence.batched_reader import BatchedReader, Selection, any_of, seen_with
 from persistence.paging import Keyset
+from persistence.rows import Row
+from persistence.statements import Values
 from persistence.tables import discrepancies, reconciliation_findings
 
 _C = discrepancies.c
@@ -140,36 +142,51 @@ class SqlDiscrepancies:
         return None if row is None else _discrepancy_of(row)
 
 
+_DISCREPANCIES = Selection(
+    discrepancies,
+    tuple(_C),
+    _C.id,
+    {
+        "kinds": any_of(_C.kind, "kinds"),
+        "open": _OPEN,
+        "resolved": ~_OPEN,
+        "transaction_id": _C.transaction_id == bindparam("transaction_id"),
+        "first_seen_from": _C.first_seen_at >= bindparam("first_seen_from"),
+        "first_seen_to": _C.first_seen_at < bindparam("first_seen_to"),
+    },
+)
+
+
 class SqlDiscrepancyReader(BatchedReader):
     """The reads behind `domain.reconciliation.discrepancies.DiscrepancyReader`."""
 
     async def discrepancies_by_ids(
         self, ids: Sequence[DiscrepancyId], actor: Actor
     ) -> dict[DiscrepancyId, Discrepancy]:
-        statement = select(discrepancies).where(seen_with(Capability.RECONCILIATION_READ, actor))
-        return await self._by_ids(ids, _C.id, statement, _discrepancy_of)
+        return await self._by_ids(
+            ids, _DISCREPANCIES, seen_with(Capability.RECONCILIATION_READ, actor), _discrepancy_of
+        )
 
     async def discrepancies(self, actor: Actor, where: DiscrepancyFilter, page: PageRequest) -> Page[Discrepancy]:
-        statement = select(discrepancies).where(seen_with(Capability.RECONCILIATION_READ, actor), *_conditions(where))
-        return await self._page(statement, _LATEST_FIRST, page, _discrepancy_of)
+        return await self._page(_DISCREPANCIES, _values_of(actor, where), _LATEST_FIRST, page, _discrepancy_of)
 
     async def count_discrepancies(self, actor: Actor, where: DiscrepancyFilter) -> int:
-        return await self._count(discrepancies, seen_with(Capability.RECONCILIATION_READ, actor), *_conditions(where))
+        return await self._count(_DISCREPANCIES, _values_of(actor, where))
 
 
-def _conditions(where: DiscrepancyFilter) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
+def _values_of(actor: Actor, where: DiscrepancyFilter) -> Values:
+    values: dict[str, object] = dict(seen_with(Capability.RECONCILIATION_READ, actor))
     if where.kinds is not None:
-        conditions.append(_C.kind.in_(sorted(where.kinds)))
+        values["kinds"] = sorted(where.kinds)
     if where.resolved is not None:
-        conditions.append(~_OPEN if where.resolved else _OPEN)
+        values["resolved" if where.resolved else "open"] = True
     if where.transaction_id is not None:
-        conditions.append(_C.transaction_id == where.transaction_id)
+        values["transaction_id"] = where.transaction_id
     if where.first_seen_from is not None:
-        conditions.append(_C.first_seen_at >= where.first_seen_from)
+        values["first_seen_from"] = where.first_seen_from
     if where.first_seen_to is not None:
-        conditions.append(_C.first_seen_at < where.first_seen_to)
-    return conditions
+        values["first_seen_to"] = where.first_seen_to
+    return values
 
 
 def _of(subject: Subject) -> ColumnElement[bool]:
@@ -189,7 +206,7 @@ def _said(difference: Difference) -> dict[str, object]:
     }
 
 
-def _discrepancy_of(row: RowMapping) -> Discrepancy:
+def _discrepancy_of(row: Row) -> Discrepancy:
     return Discrepancy(
         id=DiscrepancyId(row["id"]),
         difference=Difference(
@@ -209,6 +226,6 @@ def _discrepancy_of(row: RowMapping) -> Discrepancy:
     )
 
 
-def _money_of(row: RowMapping, side: str) -> Money | None:
+def _money_of(row: Row, side: str) -> Money | None:
     amount = row[f"{side}_amount"]
     return None if amount is None else Money(amount, Currency(row[f"{side}_currency"]))

@@ -1,12 +1,13 @@
 """Disputes in PostgreSQL."""
 
-from sqlalchemy import RowMapping, bindparam, insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.currencies import Currency
 from domain.ids import DisputeId, TransactionId
 from domain.money import Money
 from domain.payments.dispute import Dispute, DisputeStatus
+from persistence.rows import Row
 from persistence.tables import disputes
 
 # Made once, as the statements on transactions are.
@@ -39,7 +40,7 @@ class SqlDisputes:
         await self._connection.execute(_SAVE, {"saved_id": dispute.id} | _changing_columns(dispute))
 
 
-def dispute_of(row: RowMapping) -> Dispute:
+def dispute_of(row: Row) -> Dispute:
     return Dispute(
         id=DisputeId(row["id"]),
         transaction_id=TransactionId(row["transaction_id"]),

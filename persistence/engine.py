@@ -1,25 +1,24 @@
 """Connections to PostgreSQL: bounded, impatient, and never left idle inside a unit of work."""
 
-import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 import asyncpg
 import orjson
 import structlog
-from sqlalchemy import Engine, event, exc, make_url
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy import exc, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from domain.errors import Unavailable
-from persistence.pool import MovingPool
+from persistence.pool import MovingPool, ask_idle_connections
+from persistence.rows import Row
+from persistence.statements import Statement, Values
 
 log = structlog.get_logger(__name__)
 
-_IDLE_SINCE = "florin_idle_since"
-_IDLE_SECONDS_MAX = 1.0
+_UNREACHABLE = "The database cannot be reached right now. Try again."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,32 +65,8 @@ def open_engine(config: DatabaseConfig) -> AsyncEngine:
             },
         },
     )
-    _test_idle_connections(engine.sync_engine)
+    ask_idle_connections(engine.sync_engine)
     return engine
-
-
-def _test_idle_connections(engine: Engine) -> None:
-    """Ask a connection whether it is alive before it is used again, if it has been idle for a while.
-
-    The pool's own `pool_pre_ping` asks each time, which costs every unit of work a round trip on a busy server.
-    """
-
-    @event.listens_for(engine, "checkin")
-    def remember(_: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
-        record.info[_IDLE_SINCE] = time.monotonic()
-
-    @event.listens_for(engine, "checkout")
-    def test(connection: DBAPIConnection, record: ConnectionPoolEntry, _: PoolProxiedConnection) -> None:
-        idle_since = record.info.get(_IDLE_SINCE)
-        if idle_since is None or time.monotonic() - idle_since < _IDLE_SECONDS_MAX:
-            return
-        try:
-            alive = engine.dialect.do_ping(connection)
-        except engine.dialect.loaded_dbapi.Error:
-            alive = False
-        if not alive:
-            # The pool opens another one in its place.
-            raise exc.DisconnectionError("The connection was closed while it was idle.")
 
 
 @asynccontextmanager
@@ -100,16 +75,13 @@ async def reachable() -> AsyncIterator[None]:
     try:
         yield
     except (exc.TimeoutError, exc.InterfaceError, exc.OperationalError, OSError, TimeoutError) as error:
-        raise Unavailable("The database cannot be reached right now. Try again.") from error
+        raise Unavailable(_UNREACHABLE) from error
     except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.CannotConnectNowError) as error:
-        raise Unavailable("The database cannot be reached right now. Try again.") from error
+        raise Unavailable(_UNREACHABLE) from error
     except exc.DBAPIError as error:
-        if _refuses_us(error):
-            # It takes somebody to mend it, and they need to know more than those whose requests wait for it.
-            log.warning("database.refuses_us", sqlstate=_sqlstate(error))
-        elif not (error.connection_invalidated or _is_passing(error)):
-            raise
-        raise Unavailable("The database cannot be reached right now. Try again.") from error
+        _tell_apart(error, error.orig, lost=error.connection_invalidated)
+    except asyncpg.PostgresError as error:
+        _tell_apart(error, error)
 
 
 @asynccontextmanager
@@ -119,19 +91,58 @@ async def autocommitting(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         yield await connection.execution_options(isolation_level="AUTOCOMMIT")
 
 
-def _refuses_us(error: exc.DBAPIError) -> bool:
+async def fetch(engine: AsyncEngine, statement: Statement, values: Values) -> Sequence[Row]:
+    """Run a statement that only reads, by itself and past SQLAlchemy, on a connection of the engine's own pool.
+
+    It takes the one round trip: there is nothing to begin, to commit or to reset. Raises Unavailable as `reachable` does.
+    """
+    arguments = statement.arguments(values)
+    pool = engine.sync_engine.pool
+    if not isinstance(pool, MovingPool):
+        raise TypeError("This engine was not opened by open_engine.")
+    async with reachable():
+        borrowed = await pool.borrow()
+        try:
+            found: Sequence[Row] = await borrowed.driver.fetch(statement.text, *arguments)
+        except asyncpg.PostgresError as error:
+            # PostgreSQL has answered, so that the connection is as it was, unless that was its farewell.
+            borrowed.give_back(broken=error if _is_farewell(error) else None)
+            raise
+        except BaseException as error:
+            borrowed.give_back(broken=error)
+            raise
+        borrowed.give_back()
+        return found
+
+
+def _tell_apart(raised: Exception, orig: BaseException | None, *, lost: bool = False) -> NoReturn:
+    """Raise Unavailable where somebody, or time, will mend what PostgreSQL said; else what was raised."""
+    if _refuses_us(orig):
+        # It takes somebody to mend it, and they need to know more than those whose requests wait for it.
+        log.warning("database.refuses_us", sqlstate=_sqlstate(orig))
+    elif not (lost or _is_passing(orig)):
+        raise raised
+    raise Unavailable(_UNREACHABLE) from raised
+
+
+def _refuses_us(error: BaseException | None) -> bool:
     """Whether PostgreSQL does not let us in, or the database is not there (classes 28 and 3D), until somebody mends that."""
     return _sqlstate(error)[:2] in {"28", "3D"}
 
 
-def _is_passing(error: exc.DBAPIError) -> bool:
+def _is_passing(error: BaseException | None) -> bool:
     """Whether PostgreSQL's SQLSTATE says that the same may work later (appendix A: classes 08, 40, 53, 55, 57)."""
     return _sqlstate(error)[:2] in {"08", "40", "53", "55", "57"}
 
 
-def _sqlstate(error: exc.DBAPIError) -> str:
-    state = getattr(error.orig, "sqlstate", None)
+def _sqlstate(error: BaseException | None) -> str:
+    state = getattr(error, "sqlstate", None)
     return state if isinstance(state, str) else ""
+
+
+def _is_farewell(error: asyncpg.PostgresError) -> bool:
+    """Whether the server closes the connection: class 08, and 57P01 to 57P05."""
+    return _sqlstate(error).startswith(("08", "57P"))
 
 
 def _milliseconds(seconds: float) -> str:

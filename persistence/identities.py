@@ -1,6 +1,6 @@
 """Identities in PostgreSQL: whom providers vouch for, and how they are looked up for each request."""
 
-from sqlalchemy import RowMapping, bindparam, select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -8,14 +8,16 @@ from domain.access import Role
 from domain.identity.providers import Identity, VouchedHolder
 from domain.identity.users import User
 from domain.ids import UserId
-from persistence.engine import autocommitting
+from persistence.engine import fetch
+from persistence.rows import Row
+from persistence.statements import compiled
 from persistence.tables import identities, users
 from persistence.users import user_of
 
 _C = identities.c
 
 # Asked with every request by a provider's token, so it is built once. Two look-ups by key, in one statement.
-_HOLDER = (
+_HOLDER = compiled(
     select(users.c.id, users.c.role, _C.granted_role, _C.granted_at)
     .join_from(identities, users, users.c.id == _C.user_id)
     .where(_C.issuer == bindparam("issuer"), _C.subject == bindparam("subject"), users.c.disabled_at.is_(None))
@@ -71,15 +73,12 @@ class SqlIdentityDirectory:
         self._engine = engine
 
     async def holder_of(self, issuer: str, subject: str) -> VouchedHolder | None:
-        async with autocommitting(self._engine) as connection:
-            found = await connection.execute(_HOLDER, {"issuer": issuer, "subject": subject})
-            row = found.one_or_none()
-        if row is None:
-            return None
-        return VouchedHolder(UserId(row.id), Role(row.role), _role_of(row.granted_role), row.granted_at)
+        for row in await fetch(self._engine, _HOLDER, {"issuer": issuer, "subject": subject}):
+            return VouchedHolder(UserId(row["id"]), Role(row["role"]), _role_of(row["granted_role"]), row["granted_at"])
+        return None
 
 
-def _identity_of(row: RowMapping) -> Identity:
+def _identity_of(row: Row) -> Identity:
     return Identity(
         issuer=row["issuer"],
         subject=row["subject"],

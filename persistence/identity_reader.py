@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, bindparam, func, select
+from sqlalchemy import any_, bindparam, func, select
 
 from domain.access import Actor, Role
 from domain.identity.queries import SessionHolder, UserFilter
@@ -11,17 +11,17 @@ from domain.identity.sessions import Session
 from domain.identity.users import User
 from domain.ids import SessionId, UserId
 from domain.payments.queries import Page, PageRequest
-from persistence.batched_reader import BatchedReader, among
-from persistence.engine import autocommitting
+from persistence.batched_reader import BatchedReader, Selection, any_of, array, owned
 from persistence.paging import Keyset
 from persistence.sessions import session_of
+from persistence.statements import Values, compiled
 from persistence.tables import second_factors, sessions, users
 from persistence.users import user_of
 
 _NEWEST_FIRST = Keyset(users.c.created_at, users.c.id, descending=True)
 
-# Asked with every request, so it is built once. Two look-ups by primary key, in one statement.
-_HOLDER = (
+# Asked with every request. Two look-ups by primary key, in one statement.
+_HOLDER = compiled(
     select(users.c.role, sessions.c.second_factor)
     .join_from(sessions, users, users.c.id == sessions.c.user_id)
     .where(
@@ -32,55 +32,66 @@ _HOLDER = (
         users.c.disabled_at.is_(None),
     )
 )
+_OPEN_SESSIONS = compiled(
+    select(*sessions.c)
+    .where(
+        sessions.c.user_id == any_(array("user_ids")),
+        sessions.c.revoked_at.is_(None),
+        sessions.c.expires_at > bindparam("now"),
+    )
+    .order_by(sessions.c.last_used_at.desc(), sessions.c.id.desc())
+)
+_SECOND_FACTORS = compiled(
+    select(second_factors.c.user_id).where(
+        second_factors.c.user_id == any_(array("user_ids")), second_factors.c.confirmed_at.is_not(None)
+    )
+)
+_USERS = Selection(
+    users,
+    tuple(users.c),
+    users.c.id,
+    {
+        "owner": users.c.id == bindparam("owner"),
+        # No pattern: what somebody types may hold % and _.
+        "text": func.strpos(func.lower(users.c.name + " " + users.c.email), func.lower(bindparam("text"))) > 0,
+        "roles": any_of(users.c.role, "roles"),
+        "disabled": users.c.disabled_at.is_not(None),
+        "not_disabled": users.c.disabled_at.is_(None),
+    },
+)
 
 
 class SqlIdentityReader(BatchedReader):
     """The reads behind `domain.identity.queries.IdentityReader`."""
 
     async def holder_of(self, session_id: SessionId, user_id: UserId, now: datetime) -> SessionHolder | None:
-        async with autocommitting(self._engine) as connection:
-            found = await connection.execute(_HOLDER, {"session_id": session_id, "user_id": user_id, "now": now})
-            row = found.one_or_none()
-        if row is None:
-            return None
-        return SessionHolder(user_id, Role(row.role), session_id, row.second_factor)
+        rows = await self._rows(_HOLDER, {"session_id": session_id, "user_id": user_id, "now": now})
+        for row in rows:
+            return SessionHolder(user_id, Role(row["role"]), session_id, row["second_factor"])
+        return None
 
     async def open_sessions_of(self, user_ids: Sequence[UserId], now: datetime) -> dict[UserId, list[Session]]:
-        c = sessions.c
-        statement = (
-            select(*c)
-            .where(among(c.user_id, user_ids), c.revoked_at.is_(None), c.expires_at > now)
-            .order_by(c.last_used_at.desc(), c.id.desc())
-        )
         found: dict[UserId, list[Session]] = {user_id: [] for user_id in user_ids}
-        for row in await self._rows(statement):
+        for row in await self._rows(_OPEN_SESSIONS, {"user_ids": user_ids, "now": now}):
             found[UserId(row["user_id"])].append(session_of(row))
         return found
 
     async def users(self, actor: Actor, where: UserFilter, page: PageRequest) -> Page[User]:
-        statement = select(*users.c).where(*_conditions(actor, where))
-        return await self._page(statement, _NEWEST_FIRST, page, user_of)
+        return await self._page(_USERS, _values_of(actor, where), _NEWEST_FIRST, page, user_of)
 
     async def count_users(self, actor: Actor, where: UserFilter) -> int:
-        return await self._count(users, *_conditions(actor, where))
+        return await self._count(_USERS, _values_of(actor, where))
 
     async def second_factors_of(self, user_ids: Sequence[UserId]) -> dict[UserId, int]:
-        c = second_factors.c
-        statement = select(c.user_id).where(among(c.user_id, user_ids), c.confirmed_at.is_not(None))
-        return {UserId(row["user_id"]): 1 for row in await self._rows(statement)}
+        return {UserId(row["user_id"]): 1 for row in await self._rows(_SECOND_FACTORS, {"user_ids": user_ids})}
 
 
-def _conditions(actor: Actor, where: UserFilter) -> list[ColumnElement[bool]]:
-    c = users.c
-    conditions: list[ColumnElement[bool]] = []
-    if actor.people.owner is not None:
-        conditions.append(c.id == actor.people.owner)
+def _values_of(actor: Actor, where: UserFilter) -> Values:
+    values: dict[str, object] = dict(owned(actor.people))
     if where.text is not None:
-        # No pattern: what somebody types may hold % and _.
-        searched = func.lower(c.name + " " + c.email)
-        conditions.append(func.strpos(searched, func.lower(where.text)) > 0)
+        values["text"] = where.text
     if where.roles is not None:
-        conditions.append(c.role.in_(sorted(where.roles)))
+        values["roles"] = sorted(where.roles)
     if where.disabled is not None:
-        conditions.append(c.disabled_at.is_not(None) if where.disabled else c.disabled_at.is_(None))
-    return conditions
+        values["disabled" if where.disabled else "not_disabled"] = True
+    return values

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, RowMapping, select
+from sqlalchemy import bindparam
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from domain.access import Actor, Capability
@@ -10,8 +10,10 @@ from domain.ids import TransactionId, WebhookEventId
 from domain.messaging.inbox import Excerpt, InboxEntry, InboxFilter
 from domain.messaging.webhook_events import EventState
 from domain.payments.queries import Page, PageRequest
-from persistence.batched_reader import BatchedReader, seen_with
+from persistence.batched_reader import BatchedReader, Selection, any_of, seen_with
 from persistence.paging import Keyset
+from persistence.rows import Row
+from persistence.statements import Values
 from persistence.tables import webhook_events
 
 _LATEST_FIRST = Keyset(webhook_events.c.received_at, webhook_events.c.public_id, descending=True)
@@ -21,6 +23,19 @@ _COLUMNS = [
     webhook_events.c.id.label("event_id"),
     *(column for column in webhook_events.c if column.name not in {"id", "public_id"}),
 ]
+_c = webhook_events.c
+_EVENTS = Selection(
+    webhook_events,
+    _COLUMNS,
+    _c.public_id,
+    {
+        "states": any_of(_c.state, "states"),
+        "types": any_of(_c.type, "types"),
+        "reference": _c.reference == bindparam("reference"),
+        "received_from": _c.received_at >= bindparam("received_from"),
+        "received_to": _c.received_at < bindparam("received_to"),
+    },
+)
 
 
 class SqlInboxReader(BatchedReader):
@@ -31,17 +46,15 @@ class SqlInboxReader(BatchedReader):
         self._excerpt = excerpt
 
     async def events_by_ids(self, ids: Sequence[WebhookEventId], actor: Actor) -> dict[WebhookEventId, InboxEntry]:
-        statement = select(*_COLUMNS).where(seen_with(Capability.WEBHOOKS_READ, actor))
-        return await self._by_ids(ids, webhook_events.c.public_id, statement, self._entry_of)
+        return await self._by_ids(ids, _EVENTS, seen_with(Capability.WEBHOOKS_READ, actor), self._entry_of)
 
     async def events(self, actor: Actor, where: InboxFilter, page: PageRequest) -> Page[InboxEntry]:
-        statement = select(*_COLUMNS).where(seen_with(Capability.WEBHOOKS_READ, actor), *_conditions(where))
-        return await self._page(statement, _LATEST_FIRST, page, self._entry_of)
+        return await self._page(_EVENTS, _values_of(actor, where), _LATEST_FIRST, page, self._entry_of)
 
     async def count(self, actor: Actor, where: InboxFilter) -> int:
-        return await self._count(webhook_events, seen_with(Capability.WEBHOOKS_READ, actor), *_conditions(where))
+        return await self._count(_EVENTS, _values_of(actor, where))
 
-    def _entry_of(self, row: RowMapping) -> InboxEntry:
+    def _entry_of(self, row: Row) -> InboxEntry:
         return InboxEntry(
             id=WebhookEventId(row["id"]),
             event_id=row["event_id"],
@@ -60,17 +73,16 @@ class SqlInboxReader(BatchedReader):
         )
 
 
-def _conditions(where: InboxFilter) -> list[ColumnElement[bool]]:
-    c = webhook_events.c
-    conditions: list[ColumnElement[bool]] = []
+def _values_of(actor: Actor, where: InboxFilter) -> Values:
+    values: dict[str, object] = dict(seen_with(Capability.WEBHOOKS_READ, actor))
     if where.states is not None:
-        conditions.append(c.state.in_(sorted(where.states)))
+        values["states"] = sorted(where.states)
     if where.types is not None:
-        conditions.append(c.type.in_(sorted(where.types)))
+        values["types"] = sorted(where.types)
     if where.reference is not None:
-        conditions.append(c.reference == where.reference)
+        values["reference"] = where.reference
     if where.received_from is not None:
-        conditions.append(c.received_at >= where.received_from)
+        values["received_from"] = where.received_from
     if where.received_to is not None:
-        conditions.append(c.received_at < where.received_to)
-    return conditions
+        values["received_to"] = where.received_to
+    return values

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import RowMapping, bindparam, func, select, text
+from sqlalchemy import bindparam, func, select, text
 from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -11,6 +11,7 @@ from domain.currencies import Currency
 from domain.ids import DisputeId, JournalEntryId, RefundId, TransactionId, UserId
 from domain.ledger.accounts import Account, AccountKind
 from domain.ledger.entries import EntryKind, JournalEntry, LedgerEntry
+from persistence.rows import Row
 from persistence.tables import journal_entries, ledger_accounts, ledger_entries
 
 # One round trip for everything, and one text for any number of entries, so that it is prepared once. JSON rather than
@@ -121,7 +122,7 @@ ENTRY_COLUMNS = (
 )
 
 
-def journal_entry_of(row: RowMapping) -> JournalEntry:
+def journal_entry_of(row: Row) -> JournalEntry:
     return JournalEntry(
         id=JournalEntryId(row["id"]),
         transaction_id=TransactionId(row["transaction_id"]),
@@ -134,7 +135,7 @@ def journal_entry_of(row: RowMapping) -> JournalEntry:
     )
 
 
-def account_of(row: RowMapping) -> Account:
+def account_of(row: Row) -> Account:
     return _account(row["kind"], row["currency"], row["user_id"])
 
 

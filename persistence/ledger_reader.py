@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, case, cast, exists, func, select, true
+from sqlalchemy import BigInteger, ColumnElement, any_, bindparam, case, cast, exists, func, select
 
 from domain.access import Actor, Capability
 from domain.currencies import Currency
@@ -13,94 +14,15 @@ from domain.ledger.accounts import Account, AccountKind
 from domain.ledger.entries import JournalEntry
 from domain.ledger.queries import AccountFilter, JournalFilter, KindTotals, Totals
 from domain.payments.queries import Page, PageRequest
-from persistence.batched_reader import BatchedReader, among, seen_with
+from persistence.batched_reader import BatchedReader, Selection, any_of, array, of_visible, owned, seen_with
 from persistence.ledger import ENTRY_COLUMNS, account_of, journal_entry_of
 from persistence.paging import Keyset
+from persistence.statements import Statement, Values
 from persistence.tables import journal_entries, ledger_accounts, ledger_entries
 
 _OLDEST_ACCOUNT_FIRST = Keyset(ledger_accounts.c.created_at, ledger_accounts.c.id, descending=False)
 _LATEST_ENTRY_FIRST = Keyset(journal_entries.c.posted_at, journal_entries.c.id, descending=True)
 _OLDEST_ENTRY_FIRST = Keyset(journal_entries.c.posted_at, journal_entries.c.id, descending=False)
-
-
-class SqlLedgerReader(BatchedReader):
-    """The reads behind `domain.ledger.queries.LedgerReader`."""
-
-    async def accounts_by_ids(self, ids: Sequence[LedgerAccountId], actor: Actor) -> dict[LedgerAccountId, Account]:
-        statement = select(*ledger_accounts.c).where(seen_with(Capability.LEDGER_READ, actor))
-        return await self._by_ids(ids, ledger_accounts.c.id, statement, account_of)
-
-    async def accounts(self, actor: Actor, where: AccountFilter, page: PageRequest) -> Page[Account]:
-        statement = select(*ledger_accounts.c).where(
-            seen_with(Capability.LEDGER_READ, actor), *_account_conditions(where)
-        )
-        return await self._page(statement, _OLDEST_ACCOUNT_FIRST, page, account_of)
-
-    async def count_accounts(self, actor: Actor, where: AccountFilter) -> int:
-        return await self._count(ledger_accounts, seen_with(Capability.LEDGER_READ, actor), *_account_conditions(where))
-
-    async def totals(
-        self, ids: Sequence[LedgerAccountId], as_of: datetime | None, actor: Actor
-    ) -> dict[LedgerAccountId, Totals]:
-        account_id = ledger_entries.c.account_id
-        statement = (
-            select(account_id, *_sides())
-            .where(among(account_id, ids), seen_with(Capability.LEDGER_READ, actor), _posted_by(as_of))
-            .group_by(account_id)
-        )
-        return {
-            LedgerAccountId(row["account_id"]): Totals(row["debits"], row["credits"])
-            for row in await self._rows(statement)
-        }
-
-    async def trial_balance(self, as_of: datetime | None, actor: Actor) -> list[KindTotals]:
-        # Summed by account first: from the index alone, and joined to as many rows as there are accounts.
-        account_id = ledger_entries.c.account_id
-        by_account = (
-            select(account_id, *_sides())
-            .where(seen_with(Capability.LEDGER_READ, actor), _posted_by(as_of))
-            .group_by(account_id)
-            .subquery("by_account")
-        )
-        kind, currency = ledger_accounts.c.kind, ledger_accounts.c.currency
-        statement = (
-            select(
-                kind,
-                currency,
-                cast(func.sum(by_account.c.debits), BigInteger).label("debits"),
-                cast(func.sum(by_account.c.credits), BigInteger).label("credits"),
-            )
-            .join(by_account, by_account.c.account_id == ledger_accounts.c.id)
-            .group_by(kind, currency)
-            .order_by(currency, kind)
-        )
-        return [
-            KindTotals(AccountKind(row["kind"]), Currency(row["currency"]), Totals(row["debits"], row["credits"]))
-            for row in await self._rows(statement)
-        ]
-
-    async def entries_by_ids(self, ids: Sequence[JournalEntryId], actor: Actor) -> dict[JournalEntryId, JournalEntry]:
-        statement = select(*ENTRY_COLUMNS).where(seen_with(Capability.LEDGER_READ, actor))
-        return await self._by_ids(ids, journal_entries.c.id, statement, journal_entry_of)
-
-    async def entries(self, actor: Actor, where: JournalFilter, page: PageRequest) -> Page[JournalEntry]:
-        statement = select(*ENTRY_COLUMNS).where(seen_with(Capability.LEDGER_READ, actor), *_entry_conditions(where))
-        return await self._page(statement, _LATEST_ENTRY_FIRST, page, journal_entry_of)
-
-    async def count_entries(self, actor: Actor, where: JournalFilter) -> int:
-        return await self._count(journal_entries, seen_with(Capability.LEDGER_READ, actor), *_entry_conditions(where))
-
-    async def entries_of(
-        self, transaction_ids: Sequence[TransactionId], page: PageRequest, actor: Actor
-    ) -> dict[TransactionId, Page[JournalEntry]]:
-        child = select(*ENTRY_COLUMNS).where(seen_with(Capability.LEDGER_READ, actor))
-        parent = journal_entries.c.transaction_id
-        return await self._pages_of(transaction_ids, parent, child, _OLDEST_ENTRY_FIRST, page, journal_entry_of)
-
-    async def count_entries_of(
-        self, transaction_ids: Sequence[TransactionId], actor: Actor
-    ) -> dict[TransactionId, int]:
-        return await self._counts_of(transaction_ids, journal_entries, actor.scope_of(Capability.LEDGER_READ))
 
 
 def _sides() -> tuple[ColumnElement[Any], ColumnElement[Any]]:  # Any: the labels' type is not told
@@ -111,34 +33,143 @@ def _sides() -> tuple[ColumnElement[Any], ColumnElement[Any]]:  # Any: the label
     return cast(debits, BigInteger).label("debits"), cast(credits_, BigInteger).label("credits")
 
 
-def _posted_by(as_of: datetime | None) -> ColumnElement[bool]:
-    return true() if as_of is None else ledger_entries.c.posted_at <= as_of
+_account, _entry, _line = ledger_accounts.c, journal_entries.c, ledger_entries.c
+_ACCOUNTS = Selection(
+    ledger_accounts,
+    tuple(_account),
+    _account.id,
+    {
+        "kinds": any_of(_account.kind, "kinds"),
+        "currencies": any_of(_account.currency, "currencies"),
+        "user_id": _account.user_id == bindparam("user_id"),
+    },
+)
+_ENTRIES = Selection(
+    journal_entries,
+    ENTRY_COLUMNS,
+    _entry.id,
+    {
+        "owner": of_visible(_entry.transaction_id),
+        "transaction_id": _entry.transaction_id == bindparam("transaction_id"),
+        "account_id": exists().where(_line.entry_id == _entry.id, _line.account_id == bindparam("account_id")),
+        "posted_from": _entry.posted_at >= bindparam("posted_from"),
+        "posted_to": _entry.posted_at < bindparam("posted_to"),
+        "as_of": _entry.posted_at <= bindparam("as_of"),
+    },
+)
+_LINES = Selection(
+    ledger_entries,
+    (_line.account_id, *_sides()),
+    _line.account_id,
+    {
+        "account_ids": _line.account_id == any_(array("account_ids")),
+        "as_of": _line.posted_at <= bindparam("as_of"),
+    },
+)
 
 
-def _account_conditions(where: AccountFilter) -> list[ColumnElement[bool]]:
-    c = ledger_accounts.c
-    conditions: list[ColumnElement[bool]] = []
+class SqlLedgerReader(BatchedReader):
+    """The reads behind `domain.ledger.queries.LedgerReader`."""
+
+    async def accounts_by_ids(self, ids: Sequence[LedgerAccountId], actor: Actor) -> dict[LedgerAccountId, Account]:
+        return await self._by_ids(ids, _ACCOUNTS, _seen(actor), account_of)
+
+    async def accounts(self, actor: Actor, where: AccountFilter, page: PageRequest) -> Page[Account]:
+        values = {**_seen(actor), **_values_of_accounts(where)}
+        return await self._page(_ACCOUNTS, values, _OLDEST_ACCOUNT_FIRST, page, account_of)
+
+    async def count_accounts(self, actor: Actor, where: AccountFilter) -> int:
+        return await self._count(_ACCOUNTS, {**_seen(actor), **_values_of_accounts(where)})
+
+    async def totals(
+        self, ids: Sequence[LedgerAccountId], as_of: datetime | None, actor: Actor
+    ) -> dict[LedgerAccountId, Totals]:
+        values = {**_seen(actor), **_posted_by(as_of), "account_ids": ids}
+        return {
+            LedgerAccountId(row["account_id"]): Totals(row["debits"], row["credits"])
+            for row in await self._rows(_totals_statement(frozenset(values)), values)
+        }
+
+    async def trial_balance(self, as_of: datetime | None, actor: Actor) -> list[KindTotals]:
+        values = {**_seen(actor), **_posted_by(as_of)}
+        return [
+            KindTotals(AccountKind(row["kind"]), Currency(row["currency"]), Totals(row["debits"], row["credits"]))
+            for row in await self._rows(_trial_balance_statement(frozenset(values)), values)
+        ]
+
+    async def entries_by_ids(self, ids: Sequence[JournalEntryId], actor: Actor) -> dict[JournalEntryId, JournalEntry]:
+        return await self._by_ids(ids, _ENTRIES, _seen(actor), journal_entry_of)
+
+    async def entries(self, actor: Actor, where: JournalFilter, page: PageRequest) -> Page[JournalEntry]:
+        values = {**_seen(actor), **_values_of_entries(where)}
+        return await self._page(_ENTRIES, values, _LATEST_ENTRY_FIRST, page, journal_entry_of)
+
+    async def count_entries(self, actor: Actor, where: JournalFilter) -> int:
+        return await self._count(_ENTRIES, {**_seen(actor), **_values_of_entries(where)})
+
+    async def entries_of(
+        self, transaction_ids: Sequence[TransactionId], page: PageRequest, actor: Actor
+    ) -> dict[TransactionId, Page[JournalEntry]]:
+        return await self._pages_of(
+            transaction_ids, _entry.transaction_id, _ENTRIES, _seen(actor), _OLDEST_ENTRY_FIRST, page, journal_entry_of
+        )
+
+    async def count_entries_of(
+        self, transaction_ids: Sequence[TransactionId], actor: Actor
+    ) -> dict[TransactionId, int]:
+        values = owned(actor.scope_of(Capability.LEDGER_READ))
+        return await self._counts_of(transaction_ids, _entry.transaction_id, _ENTRIES, values)
+
+
+@cache
+def _totals_statement(names: frozenset[str]) -> Statement:
+    return _LINES.compiled(_LINES.where(names).group_by(_line.account_id), names)
+
+
+@cache
+def _trial_balance_statement(names: frozenset[str]) -> Statement:
+    # Summed by account first: from the index alone, and joined to as many rows as there are accounts.
+    by_account = _LINES.where(names).group_by(_line.account_id).subquery("by_account")
+    kind, currency = _account.kind, _account.currency
+    statement = (
+        select(
+            kind,
+            currency,
+            cast(func.sum(by_account.c.debits), BigInteger).label("debits"),
+            cast(func.sum(by_account.c.credits), BigInteger).label("credits"),
+        )
+        .join(by_account, by_account.c.account_id == _account.id)
+        .group_by(kind, currency)
+        .order_by(currency, kind)
+    )
+    return _LINES.compiled(statement, names)
+
+
+def _seen(actor: Actor) -> Values:
+    return seen_with(Capability.LEDGER_READ, actor)
+
+
+def _posted_by(as_of: datetime | None) -> Values:
+    return {} if as_of is None else {"as_of": as_of}
+
+
+def _values_of_accounts(where: AccountFilter) -> Values:
+    values: dict[str, object] = {}
     if where.kinds is not None:
-        conditions.append(c.kind.in_(sorted(where.kinds)))
+        values["kinds"] = sorted(where.kinds)
     if where.currencies is not None:
-        conditions.append(c.currency.in_(sorted(where.currencies)))
+        values["currencies"] = sorted(where.currencies)
     if where.user_id is not None:
-        conditions.append(c.user_id == where.user_id)
-    return conditions
+        values["user_id"] = where.user_id
+    return values
 
 
-def _entry_conditions(where: JournalFilter) -> list[ColumnElement[bool]]:
-    c = journal_entries.c
-    conditions: list[ColumnElement[bool]] = []
-    if where.transaction_id is not None:
-        conditions.append(c.transaction_id == where.transaction_id)
-    if where.account_id is not None:
-        line = ledger_entries.c
-        conditions.append(exists().where(line.entry_id == c.id, line.account_id == where.account_id))
-    if where.posted_from is not None:
-        conditions.append(c.posted_at >= where.posted_from)
-    if where.posted_to is not None:
-        conditions.append(c.posted_at < where.posted_to)
-    if where.as_of is not None:
-        conditions.append(c.posted_at <= where.as_of)
-    return conditions
+def _values_of_entries(where: JournalFilter) -> Values:
+    given = {
+        "transaction_id": where.transaction_id,
+        "account_id": where.account_id,
+        "posted_from": where.posted_from,
+        "posted_to": where.posted_to,
+        "as_of": where.as_of,
+    }
+    return {name: value for name, value in given.items() if value is not None}

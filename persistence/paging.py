@@ -4,9 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from sqlalchemy import Column, ColumnElement, RowMapping, Select, tuple_
+from sqlalchemy import BigInteger, Column, ColumnElement, FromClause, Select, bindparam, tuple_
 
 from domain.payments.queries import Page, PageRequest, Position
+from persistence.rows import Row
+from persistence.statements import Values
 
 T = TypeVar("T")
 
@@ -14,6 +16,19 @@ _BIGINT_MIN, _BIGINT_MAX = -(2**63), 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
+class Ends:
+    """What of a page decides over its statement's text: which ends it has, and from which one it is counted."""
+
+    after: bool
+    before: bool
+    from_end: bool
+
+    @classmethod
+    def of(cls, page: PageRequest) -> "Ends":
+        return cls(page.after is not None, page.before is not None, page.from_end)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Keyset:
     """An order by one column and, for ties, the id, both in one direction so that a row comparison can use the index."""
 
@@ -23,34 +38,57 @@ class Keyset:
     descending: bool
 
     # Any: the columns of the statement are the caller's.
-    def cut(self, statement: Select[*tuple[Any, ...]], page: PageRequest) -> Select[*tuple[Any, ...]]:
+    def cut(self, statement: Select[*tuple[Any, ...]], ends: Ends) -> Select[*tuple[Any, ...]]:
         """The statement for a page: one row more than asked for, which tells whether there are more."""
-        if page.after is not None:
-            statement = statement.where(self._beyond(page.after, forward=True))
-        if page.before is not None:
-            statement = statement.where(self._beyond(page.before, forward=False))
-        descending = self.descending is not page.from_end
-        order = [column.desc() if descending else column.asc() for column in (self.value, self.id)]
-        return statement.order_by(*order).limit(page.size + 1)
+        row = tuple_(self.value, self.id)
+        if ends.after:
+            bound = self._bound("after")
+            statement = statement.where(row < bound if self.descending else row > bound)
+        if ends.before:
+            bound = self._bound("before")
+            statement = statement.where(row > bound if self.descending else row < bound)
+        return self.sort(statement, ends, self.value, self.id)
 
-    def page_of(self, rows: Sequence[RowMapping], request: PageRequest, record: Callable[[RowMapping], T]) -> Page[T]:
+    def merge(self, pieces: FromClause, ends: Ends, statement: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
+        """The page of the whole list, of pieces that `cut` has made of its parts."""
+        return self.sort(statement, ends, pieces.c[self.value.name], pieces.c.id)
+
+    def sort(
+        self, statement: Select[*tuple[Any, ...]], ends: Ends, *columns: ColumnElement[Any]
+    ) -> Select[*tuple[Any, ...]]:
+        descending = self.descending is not ends.from_end
+        order = [column.desc() if descending else column.asc() for column in columns]
+        return statement.order_by(*order).limit(bindparam("limit", type_=BigInteger))
+
+    def values(self, page: PageRequest) -> Values:
+        """What `cut`'s statement takes."""
+        values: dict[str, object] = {"limit": page.size + 1}
+        if page.after is not None:
+            values |= {"after_value": _within_bigint(page.after), "after_id": page.after.id}
+        if page.before is not None:
+            values |= {"before_value": _within_bigint(page.before), "before_id": page.before.id}
+        return values
+
+    def page_of(self, rows: Sequence[Row], request: PageRequest, record: Callable[[Row], T]) -> Page[T]:
         """The page in rows that `cut` fetched."""
         more = len(rows) > request.size
         kept = list(rows[: request.size])
         if request.from_end:
             kept.reverse()
+        value = self.value.name
         return Page(
             items=[record(row) for row in kept],
-            positions=[Position(row[self.value.name], row["id"]) for row in kept],
+            positions=[Position(row[value], row["id"]) for row in kept],
             has_previous=more if request.from_end else request.after is not None,
             has_next=request.before is not None if request.from_end else more,
         )
 
-    def _beyond(self, position: Position, *, forward: bool) -> ColumnElement[bool]:
-        row = tuple_(self.value, self.id)
-        value = position.value
-        if isinstance(value, int):
-            # A cursor comes from outside; beyond what the column can hold there is nothing, and no error either.
-            value = max(_BIGINT_MIN, min(value, _BIGINT_MAX))
-        bound = tuple_(value, position.id)
-        return row < bound if forward is self.descending else row > bound
+    def _bound(self, end: str) -> ColumnElement[Any]:  # Any: as the columns are
+        value, id_ = f"{end}_value", f"{end}_id"
+        return tuple_(bindparam(value, type_=self.value.type), bindparam(id_, type_=self.id.type))
+
+
+def _within_bigint(position: Position) -> object:
+    """A cursor comes from outside; beyond what the column can hold there is nothing, and no error either."""
+    value = position.value
+    return max(_BIGINT_MIN, min(value, _BIGINT_MAX)) if isinstance(value, int) else value

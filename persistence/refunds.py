@@ -1,13 +1,13 @@
 """Refunds in PostgreSQL."""
 
-from sqlalchemy import Executable, RowMapping, bindparam, insert, select, update
+from sqlalchemy import Executable, bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.currencies import Currency
 from domain.ids import RefundId, TransactionId, UserId
 from domain.money import Money
 from domain.payments.refund import Refund, RefundReason, RefundStatus
-from persistence.rows import failure_columns, failure_of
+from persistence.rows import Row, failure_columns, failure_of
 from persistence.tables import refunds
 
 # Made once, as the statements on transactions are.
@@ -61,7 +61,7 @@ class SqlRefunds:
         return refund_of(row) if row is not None else None
 
 
-def refund_of(row: RowMapping) -> Refund:
+def refund_of(row: Row) -> Refund:
     return Refund(
         id=RefundId(row["id"]),
         transaction_id=TransactionId(row["transaction_id"]),

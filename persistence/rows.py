@@ -1,9 +1,15 @@
-"""Columns that several tables share, and how they become values."""
+"""Rows of either driver; columns that several tables share, and how they become values."""
 
-from sqlalchemy import RowMapping
+from typing import Any, Protocol
 
 from domain.errors import ErrorCode
 from domain.payments.transaction import Failure
+
+
+class Row(Protocol):
+    """A row as SQLAlchemy's mappings and asyncpg's records both are: its columns are had by their names."""
+
+    def __getitem__(self, name: str, /) -> Any: ...  # Any: each column has a type of its own
 
 
 def failure_columns(failure: Failure | None) -> dict[str, str | bool | None]:
@@ -16,7 +22,7 @@ def failure_columns(failure: Failure | None) -> dict[str, str | bool | None]:
     }
 
 
-def failure_of(row: RowMapping) -> Failure | None:
+def failure_of(row: Row) -> Failure | None:
     if row["failure_code"] is None:
         return None
     return Failure(

@@ -2,12 +2,13 @@
 
 from datetime import datetime
 
-from sqlalchemy import RowMapping, delete, insert, or_, select, update
+from sqlalchemy import delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.identity.one_time import TokenDigest
 from domain.identity.sessions import PresentedToken, Session, SessionKind
 from domain.ids import SessionId, UserId
+from persistence.rows import Row
 from persistence.tables import refresh_tokens, sessions
 
 
@@ -86,7 +87,7 @@ class SqlSessions:
         return (await self._connection.execute(delete(sessions).where(c.id.in_(select(over.c.id))))).rowcount
 
 
-def session_of(row: RowMapping) -> Session:
+def session_of(row: Row) -> Session:
     return Session(
         id=SessionId(row["id"]),
         user_id=UserId(row["user_id"]),

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import Boolean, ColumnElement, Executable, RowMapping, bindparam, case, insert, select, true, update
+from sqlalchemy import Boolean, ColumnElement, Executable, bindparam, case, insert, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.access import Scope
@@ -18,7 +18,7 @@ from domain.payments.transaction import (
     TransactionStatus,
 )
 from domain.ports import StaleVersion
-from persistence.rows import failure_columns, failure_of
+from persistence.rows import Row, failure_columns, failure_of
 from persistence.tables import transactions
 
 COLUMNS = tuple(column for column in transactions.c if column.name != "search")
@@ -112,7 +112,7 @@ def visible(scope: Scope) -> ColumnElement[bool]:
     return true() if scope.owner is None else transactions.c.user_id == scope.owner
 
 
-def transaction_of(row: RowMapping) -> Transaction:
+def transaction_of(row: Row) -> Transaction:
     currency = Currency(row["currency"])
     fee = None if row["fee"] is None else Money(row["fee"], Currency(row["fee_currency"]))
     return Transaction(
@@ -166,7 +166,7 @@ def _changing_columns(transaction: Transaction) -> dict[str, object]:
     }
 
 
-def _payment_method_of(row: RowMapping) -> PaymentMethodSummary | None:
+def _payment_method_of(row: Row) -> PaymentMethodSummary | None:
     if row["card_brand"] is None:
         return None
     return PaymentMethodSummary(
@@ -177,7 +177,7 @@ def _payment_method_of(row: RowMapping) -> PaymentMethodSummary | None:
     )
 
 
-def _next_action_of(row: RowMapping) -> NextAction | None:
+def _next_action_of(row: Row) -> NextAction | None:
     if row["next_action_type"] is None:
         return None
     return NextAction(

@@ -2,16 +2,19 @@
 
 from collections.abc import Collection
 
-from sqlalchemy import ColumnElement, delete, func, select, tuple_
+from sqlalchemy import ColumnElement, bindparam, delete, func, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from domain.access import Capability
 from domain.trusted_documents import DocumentDigest, TrustedDocument
-from persistence.engine import autocommitting, reachable
+from persistence.engine import fetch, reachable
+from persistence.statements import compiled
 from persistence.tables import trusted_documents
 
 _C = trusted_documents.c
+_KNOWN = {capability.value for capability in Capability}
+_FIND = compiled(select(_C.name, _C.text, _C.capabilities, _C.cost_max).where(_C.digest == bindparam("digest")))
 
 
 class SqlTrustedDocuments:
@@ -21,22 +24,18 @@ class SqlTrustedDocuments:
         self._engine = engine
 
     async def find(self, digest: DocumentDigest) -> TrustedDocument | None:
-        statement = select(_C.name, _C.text, _C.capabilities, _C.cost_max).where(_C.digest == digest)
-        async with autocommitting(self._engine) as connection:
-            row = (await connection.execute(statement)).one_or_none()
-        if row is None:
-            return None
-        known = {capability.value for capability in Capability}
-        return TrustedDocument(
-            digest=digest,
-            name=row.name,
-            text=row.text,
-            # One that this version does not know allows nothing here.
-            capabilities=None
-            if row.capabilities is None
-            else frozenset(Capability(each) for each in row.capabilities if each in known),
-            cost_max=row.cost_max,
-        )
+        for row in await fetch(self._engine, _FIND, {"digest": digest}):
+            return TrustedDocument(
+                digest=digest,
+                name=row["name"],
+                text=row["text"],
+                # One that this version does not know allows nothing here.
+                capabilities=None
+                if row["capabilities"] is None
+                else frozenset(Capability(each) for each in row["capabilities"] if each in _KNOWN),
+                cost_max=row["cost_max"],
+            )
+        return None
 
 
 class SqlDocumentRegister:

@@ -1,6 +1,6 @@
 """Users in PostgreSQL."""
 
-from sqlalchemy import ColumnElement, RowMapping, func, select, update
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -9,6 +9,7 @@ from domain.identity.addresses import comparable
 from domain.identity.users import User
 from domain.ids import UserId
 from domain.ports import EmailTaken
+from persistence.rows import Row
 from persistence.tables import users
 
 
@@ -73,7 +74,7 @@ def _has(email: str) -> ColumnElement[bool]:
     return func.lower(users.c.email) == comparable(email)
 
 
-def user_of(row: RowMapping) -> User:
+def user_of(row: Row) -> User:
     return User(
         id=UserId(row["id"]),
         email=row["email"],

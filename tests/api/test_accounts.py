@@ -24,11 +24,11 @@ from tests.api.people import (
     lets_in,
     sign_in,
 )
-from tests.api.test_statement_counts import counted
 from tests.api.test_user_administration import DISABLE, ENABLE
 from tests.support.clock import FakeClock
 from tests.support.database import rows
 from tests.support.mailbox import Mailbox
+from tests.support.statements import counted
 
 NEW = {"email": "blaise@example.com", "name": "Blaise Pascal", "password": PASSWORD}
 ANOTHER = "another horse entirely"

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.api.application import Florin, Json, Person, running, usd
-from tests.api.test_statement_counts import counted
+from tests.support.statements import counted
 
 ACTIONS = """query Actions($id: ID!) {
   transaction(id: $id) { actions { kind allowed reason maxMoney { amountMinor currency } } }

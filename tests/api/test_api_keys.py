@@ -18,10 +18,10 @@ from domain.ids import NIL, ApiKeyId, IdKind, decode_as
 from persistence.api_keys import SqlKeyDirectory
 from tests.api.application import Client, Florin, Json, Person, payment, running
 from tests.api.people import add_person, codes, sign_in
-from tests.api.test_statement_counts import counted
 from tests.api.test_user_administration import DISABLE, ENABLE
 from tests.support.captured_logs import captured_logs
 from tests.support.database import rows
+from tests.support.statements import counted
 
 CREATE = """mutation Create($input: CreateApiKeyInput!) {
   createApiKey(input: $input) {

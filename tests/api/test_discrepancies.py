@@ -13,9 +13,9 @@ from domain.ids import DiscrepancyId, IdKind, TransactionId
 from domain.money import Money
 from domain.reconciliation.discrepancies import Difference, DiscrepancyKind, Resolution, Subject, SubjectKind
 from tests.api.application import Florin, Json, Person
-from tests.api.test_statement_counts import counted
 from tests.support.clock import START
 from tests.support.database import rows
+from tests.support.statements import counted
 
 DISCREPANCIES = """query Found($first: Int, $after: String, $last: Int, $before: String, $filter: DiscrepancyFilter) {
   discrepancies(first: $first, after: $after, last: $last, before: $before, filter: $filter) {

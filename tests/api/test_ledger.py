@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from tests.api.application import Florin, Json, Person, delivering, usd
-from tests.api.test_statement_counts import counted
+from tests.support.statements import counted
 
 LINES = "lines { account { kind currency } debit { amountMinor } credit { amountMinor } }"
 JOURNAL = f"""query Journal($filter: JournalEntryFilter, $asOf: DateTime, $first: Int, $after: String) {{

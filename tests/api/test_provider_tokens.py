@@ -20,10 +20,10 @@ from gateways.identity.config import ProviderConfig
 from gateways.identity.provider import Provider
 from tests.api.application import Florin, Person, running
 from tests.api.forgery import by_hmac, forged, unsigned
-from tests.api.test_statement_counts import counted
 from tests.support.captured_logs import captured_logs
 from tests.support.database import rows
 from tests.support.issuer import AUDIENCE, EC, ED, RSA, Issuer, ec_published, ed_published, issuing, now, published
+from tests.support.statements import counted
 
 ME = "{ me { email name role } }"
 _PEM = RSA.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from domain.ids import AttemptId, IdKind, TransactionId, decode_as, encode
@@ -12,9 +11,9 @@ from domain.payments.refund import RefundStatus
 from domain.payments.transaction import Transaction, TransactionStatus
 from tests.api.application import Florin, Person
 from tests.api.stored import global_id, store
-from tests.api.test_statement_counts import counted
 from tests.support.database import rows
 from tests.support.records import attempt, refund
+from tests.support.statements import asked, counted
 
 RECOVERY = "recovery { state attempts lastCheckedAt nextCheckAt reason attempt { id } }"
 ONE = f"query ($id: ID!) {{ transaction(id: $id) {{ {RECOVERY} }} }}"
@@ -246,22 +245,14 @@ async def test_looking_for_what_needs_attention_reads_little_of_the_tables(
     async with engine.connect() as connection:
         await connection.exec_driver_sql("ANALYZE")
         await connection.commit()
-    asked: list[tuple[str, Any]] = []
-
-    def remember(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:  # Any: SQLAlchemy's own
-        asked.append((statement, parameters))
-
-    event.listen(engine.sync_engine, "before_cursor_execute", remember)
-    try:
+    with asked(engine) as statements:
         await grace.ask(LIST, {"filter": {"needsAttention": True}})
         await grace.ask(ATTEMPTS, {"filter": {"needsAttention": True}})
-    finally:
-        event.remove(engine.sync_engine, "before_cursor_execute", remember)
-    looked = [(statement, parameters) for statement, parameters in asked if "needing_attention" in statement]
+    looked = [(statement, parameters) for statement, parameters in statements if "needing_attention" in statement]
     assert len(looked) == 4
     for statement, parameters in looked:
         async with engine.connect() as connection:
-            plan = await connection.exec_driver_sql(f"EXPLAIN {statement}", parameters)
+            plan = await connection.exec_driver_sql(f"EXPLAIN {statement}", tuple(parameters))
             lines = [str(line) for (line,) in plan]
         assert not any("Seq Scan" in line for line in lines), "\n".join(lines)
 

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from domain.currencies import Currency
 from tests.api.application import Florin, Json, Person, running, usd
-from tests.api.test_statement_counts import counted
+from tests.support.statements import counted
 
 _REFUND = "id status money { amountMinor } requestedBy { email } decidedBy { email } decidedAt"
 _ERRORS = "errors { code path retryable }"

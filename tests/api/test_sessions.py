@@ -34,11 +34,11 @@ from tests.api.people import (
     lets_in,
     sign_in,
 )
-from tests.api.test_statement_counts import counted
 from tests.support.captured_logs import captured_logs
 from tests.support.clock import FakeClock
 from tests.support.database import rows
 from tests.support.mailbox import Mailbox
+from tests.support.statements import counted
 
 
 class CountedPasswords(Argon2Passwords):

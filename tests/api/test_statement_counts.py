@@ -1,14 +1,8 @@
 """How many SQL statements a query costs: a number that its depth decides, and never the number of rows."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
-
-from sqlalchemy import event
-from sqlalchemy.ext.asyncio import AsyncEngine
-
 from tests.api.application import Florin
 from tests.api.stored import store_many
+from tests.support.statements import counted
 
 DEEP = """query Deep($first: Int!) {
   transactions(first: $first) {
@@ -28,21 +22,6 @@ WITH_COUNTS = """query WithCounts($first: Int!) {
     }
   }
 }"""
-
-
-@contextmanager
-def counted(engine: AsyncEngine) -> Iterator[list[str]]:
-    """The statements that the engine sends to the database while the block runs."""
-    statements: list[str] = []
-
-    def before(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:  # Any: SQLAlchemy's own arguments
-        statements.append(statement)
-
-    event.listen(engine.sync_engine, "before_cursor_execute", before)
-    try:
-        yield statements
-    finally:
-        event.remove(engine.sync_engine, "before_cursor_execute", before)
 
 
 async def test_a_page_with_everything_around_it_takes_six_statements(florin: Florin) -> None:

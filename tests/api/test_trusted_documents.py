@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from domain.access import Capability
 from tests.api.application import Client, Florin, Json, payment, running
 from tests.api.test_api_keys import program
-from tests.api.test_statement_counts import counted
 from tests.support.database import rows
+from tests.support.statements import counted
 from tests.support.trusted import register, unregister
 
 ME = "query Me { me { email } }"

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from tests.api.application import Florin, Json, Person
-from tests.api.test_statement_counts import counted
 from tests.api.test_webhooks import EVENT, deliver, signature
 from tests.support.database import rows
+from tests.support.statements import counted
 
 EVENTS = """query Inbox($first: Int, $after: String, $last: Int, $before: String, $filter: WebhookEventFilter) {
   webhookEvents(first: $first, after: $after, last: $last, before: $before, filter: $filter) {

@@ -15,11 +15,11 @@ from domain.payments.gateway import OutcomeUnknown
 from domain.payments.open_work import OpenWork
 from persistence.open_work import SqlOpenWorkReader
 from tests.api.application import running
-from tests.api.test_statement_counts import counted
 from tests.support.acts import Acts
 from tests.support.captured_logs import captured_logs
 from tests.support.database import rows
 from tests.support.reconciliation import Books
+from tests.support.statements import counted
 
 
 def figures(page: str) -> dict[str, float]:

@@ -21,7 +21,7 @@ from tests.support.records import user
 async def test_a_connection_that_died_while_it_was_idle_is_replaced(
     engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("persistence.engine._IDLE_SECONDS_MAX", 0.0)
+    monkeypatch.setattr("persistence.pool._IDLE_SECONDS_MAX", 0.0)
     units = SqlUnitsOfWork(engine)
     async with engine.connect() as connection:
         idle = (await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one()

@@ -1,17 +1,15 @@
 """Lists, filters and batches against the same done by hand in memory; and nobody sees what is another's."""
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from domain.access import EVERYTHING, Role, Scope
@@ -38,6 +36,7 @@ from persistence.unit_of_work import SqlUnitsOfWork
 from tests.support.clock import START, SequentialIds
 from tests.support.database import empty
 from tests.support.records import add_transaction, audit_entry, refund, transaction, user
+from tests.support.statements import counted
 
 T = TypeVar("T")
 Id = TypeVar("Id", bound=UUID)
@@ -105,21 +104,6 @@ async def filled(migrated_engine: AsyncEngine) -> Filled:
 @pytest.fixture
 def reader(filled: Filled, migrated_engine: AsyncEngine) -> SqlReader:
     return SqlReader(migrated_engine)
-
-
-@contextmanager
-def statements_on(engine: AsyncEngine) -> Iterator[list[str]]:
-    """The statements that are run meanwhile."""
-    seen: list[str] = []
-
-    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        seen.append(statement)
-
-    event.listen(engine.sync_engine, "before_cursor_execute", note)
-    try:
-        yield seen
-    finally:
-        event.remove(engine.sync_engine, "before_cursor_execute", note)
 
 
 def position_of(one: Transaction, order: Order) -> Position:
@@ -245,15 +229,64 @@ FILTERS: list[tuple[TransactionFilter, Callable[[Transaction], bool]]] = [
 ]
 
 
+ORDERS = [Order(field, direction) for field in OrderField for direction in OrderDirection]
+
+
 @pytest.mark.parametrize(("where", "holds"), FILTERS, ids=[str(number) for number in range(len(FILTERS))])
 async def test_a_filter_keeps_what_it_names(
     filled: Filled, reader: SqlReader, where: TransactionFilter, holds: Callable[[Transaction], bool]
 ) -> None:
     for scope, visible in (seen_by(filled, owner) for owner in ("ada", "bob", "everybody")):
         expected = [one for one in visible if holds(one)]
-        page = await reader.transactions(scope, where, Order(), PageRequest(size=100))
-        assert list(page.items) == in_order(expected, Order())
+        for order in ORDERS:
+            page = await reader.transactions(scope, where, order, PageRequest(size=100))
+            assert list(page.items) == in_order(expected, order)
         assert await reader.count_transactions(scope, where) == len(expected)
+
+
+SOMETHING = {
+    "statuses": st.frozensets(st.sampled_from(S)),
+    "currencies": st.frozensets(
+        st.sampled_from([Currency.USD, Currency.JPY, Currency.KWD, Currency.EUR, Currency.GBP])
+    ),
+    "created_from": st.integers(0, 5).map(lambda minutes: START + timedelta(minutes=minutes)),
+    "created_to": st.integers(0, 5).map(lambda minutes: START + timedelta(minutes=minutes)),
+    "amount_min": st.sampled_from([Decimal(1), Decimal("2.5"), Decimal(10), Decimal(1000)]),
+    "amount_max": st.sampled_from([Decimal(1), Decimal("2.5"), Decimal(10), Decimal(1000)]),
+    "text": st.sampled_from(["order", "order 3", "pi_3A", ""]),
+    "needs_attention": st.booleans(),
+}
+
+
+@given(
+    where=st.fixed_dictionaries({}, optional=SOMETHING),
+    order=orders,
+    owner=owners,
+    size=st.integers(1, 5),
+    from_end=st.booleans(),
+)
+@reads_only
+async def test_filters_together_keep_what_each_of_them_keeps(
+    filled: Filled, reader: SqlReader, where: dict[str, Any], order: Order, owner: str, size: int, from_end: bool
+) -> None:
+    scope, visible = seen_by(filled, owner)
+    kept = {one.id for one in visible}
+    for name, value in where.items():
+        alone = await reader.transactions(scope, TransactionFilter(**{name: value}), Order(), PageRequest(size=100))
+        kept &= {one.id for one in alone.items}
+    expected = in_order([one for one in visible if one.id in kept], order)
+    whole = TransactionFilter(**where)
+    page = await reader.transactions(scope, whole, order, PageRequest(size=size, from_end=from_end))
+    assert list(page.items) == (expected[-size:] if from_end else expected[:size])
+    if len(expected) > size and page.items:
+        following = (
+            PageRequest(size=size, from_end=True, before=page.positions[0])
+            if from_end
+            else PageRequest(size=size, after=page.positions[-1])
+        )
+        page = await reader.transactions(scope, whole, order, following)
+        assert list(page.items) == (expected[-2 * size : -size] if from_end else expected[size : 2 * size])
+    assert await reader.count_transactions(scope, whole) == len(expected)
 
 
 @pytest.mark.parametrize("far", [2**63, -(2**63) - 1, 10**40])
@@ -430,7 +463,7 @@ async def test_every_batch_is_one_statement_however_many_parents(
     ]
     for read in reads:
         for scope in (EVERYTHING, Scope(filled.ada.id)):
-            with statements_on(migrated_engine) as seen:
+            with counted(migrated_engine) as seen:
                 await read(scope)
             assert len(seen) == 1, seen
 

@@ -7,8 +7,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from persistence.engine import DatabaseConfig, open_engine
 from persistence.wakeups import ListenForWakeups, RingByNotify
-from tests.api.test_statement_counts import counted
 from tests.support.database import rows
+from tests.support.statements import counted
 from tests.support.waiting import until
 
 

@@ -3,11 +3,12 @@
 from uuid import UUID
 
 import pytest
-from sqlalchemy import false, true
+from sqlalchemy import bindparam
 
 from domain.access import Actor, Capability, KeyInUse, Role
 from domain.ids import ApiKeyId, UserId
-from persistence.batched_reader import seen_with
+from persistence.batched_reader import Selection, seen_with
+from persistence.tables import users
 
 SOMEBODY = UserId(UUID(int=1))
 
@@ -29,8 +30,20 @@ def by_key(role: Role, *scopes: Capability) -> Actor:
     ],
 )
 def test_only_whoever_has_the_capability_and_reaches_everybodys_sees_any(actor: Actor, seen: bool) -> None:
-    assert seen_with(Capability.LEDGER_READ, actor).compare(true() if seen else false())
+    assert seen_with(Capability.LEDGER_READ, actor) == ({} if seen else {"nobody": True})
 
 
 def test_a_capability_over_ones_own_shows_nothing_that_is_nobodys() -> None:
-    assert seen_with(Capability.PAYMENTS_READ, Actor(SOMEBODY, Role.CUSTOMER)).compare(false())
+    assert seen_with(Capability.PAYMENTS_READ, Actor(SOMEBODY, Role.CUSTOMER)) == {"nobody": True}
+
+
+def test_a_read_with_nobody_in_its_scope_has_a_condition_that_nothing_meets() -> None:
+    named = Selection(users, tuple(users.c), users.c.id, {"owner": users.c.id == bindparam("owner")})
+    assert "false" in named.compiled(named.where(frozenset({"nobody"})), frozenset({"nobody"})).text
+
+
+def test_a_scope_that_a_read_has_no_condition_for_is_never_left_out() -> None:
+    unscoped = Selection(users, tuple(users.c), users.c.id, {})
+    names = frozenset({"owner"})
+    with pytest.raises(KeyError, match="owner"):
+        unscoped.compiled(unscoped.where(names), names)

@@ -1,0 +1,134 @@
+"""Reads past SQLAlchemy: they take connections of the same pool, and leave them as they found them, or closed."""
+
+import asyncio
+from dataclasses import replace
+
+import asyncpg
+import pytest
+from sqlalchemy import Integer, bindparam, func, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from domain.errors import Unavailable
+from persistence.engine import autocommitting, fetch, open_engine
+from persistence.statements import compiled
+from persistence.tables import users
+from tests.support.database import patient_config
+
+_BACKEND = compiled(select(func.pg_backend_pid().label("pid")))
+_SLEEP = compiled(select(func.pg_sleep(bindparam("seconds", type_=Integer)), func.pg_backend_pid().label("pid")))
+_FAIL = compiled(select(1 / bindparam("divisor", type_=Integer)))
+
+
+async def backend(engine: AsyncEngine) -> int:
+    """The process of PostgreSQL's that serves a read."""
+    (row,) = await fetch(engine, _BACKEND, {})
+    return int(row["pid"])
+
+
+async def end(app_database_url: str, pid: int) -> None:
+    other = await asyncpg.connect(app_database_url)
+    try:
+        assert await other.fetchval("SELECT pg_terminate_backend($1, 5000)", pid)
+    finally:
+        await other.close()
+
+
+def test_a_list_of_any_length_is_no_part_of_a_text() -> None:
+    with pytest.raises(ValueError, match="any length"):
+        compiled(select(users.c.id).where(users.c.role.in_(["ADMIN", "SUPPORT"])))
+
+
+def test_a_value_that_is_missing_is_an_error_and_one_too_many_is_not() -> None:
+    statement = compiled(select(users.c.id).where(users.c.name == bindparam("name"), users.c.role == "ADMIN"))
+    assert statement.arguments({"name": "Ada", "other": 1}) == ["Ada", "ADMIN"]
+    with pytest.raises(KeyError):
+        statement.arguments({"other": 1})
+
+
+async def test_reads_and_units_of_work_share_one_pool(app_database_url: str, engine: AsyncEngine) -> None:
+    small = open_engine(replace(patient_config(app_database_url), pool_size=1, pool_timeout_seconds=0.01))
+    own = await backend(small)
+    async with small.begin() as connection:
+        assert (await connection.exec_driver_sql("SELECT pg_backend_pid()")).scalar_one() == own
+        with pytest.raises(Unavailable):
+            await backend(small)
+    assert await backend(small) == own
+    await small.dispose()
+
+
+async def test_a_burst_of_reads_waits_its_turn(app_database_url: str, engine: AsyncEngine) -> None:
+    small = open_engine(replace(patient_config(app_database_url), pool_size=2))
+    found = await asyncio.gather(*(backend(small) for _ in range(40)))
+    assert 1 <= len(set(found)) <= 2
+    await small.dispose()
+
+
+async def test_a_connection_that_died_while_it_was_idle_is_replaced(
+    app_database_url: str, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("persistence.pool._IDLE_SECONDS_MAX", 0.0)
+    small = open_engine(replace(patient_config(app_database_url), pool_size=1))
+    idle = await backend(small)
+    await end(app_database_url, idle)
+    assert await backend(small) != idle
+    await small.dispose()
+
+
+async def test_a_read_whose_connection_is_cut_is_told_so_and_the_next_one_gets_another(
+    app_database_url: str, engine: AsyncEngine
+) -> None:
+    small = open_engine(replace(patient_config(app_database_url), pool_size=1))
+    lost = await backend(small)
+    reading = asyncio.create_task(fetch(small, _SLEEP, {"seconds": 60}))
+    await asyncio.sleep(0)
+    await end(app_database_url, lost)
+    with pytest.raises(Unavailable):
+        await reading
+    assert await backend(small) != lost
+    await small.dispose()
+
+
+async def test_a_read_that_nobody_waits_for_any_more_leaves_no_connection_behind(
+    app_database_url: str, engine: AsyncEngine
+) -> None:
+    small = open_engine(replace(patient_config(app_database_url), pool_size=1))
+    before = await backend(small)
+    reading = asyncio.create_task(fetch(small, _SLEEP, {"seconds": 60}))
+    await asyncio.sleep(0)
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    assert await backend(small) != before
+    await small.dispose()
+
+
+async def test_a_statement_that_takes_too_long_is_ended_and_costs_no_connection(
+    app_database_url: str, engine: AsyncEngine
+) -> None:
+    config = replace(patient_config(app_database_url), pool_size=1, statement_timeout_seconds=0.05)
+    small = open_engine(config)
+    before = await backend(small)
+    with pytest.raises(Unavailable):
+        await fetch(small, _SLEEP, {"seconds": 60})
+    assert await backend(small) == before
+    await small.dispose()
+
+
+async def test_a_statement_that_fails_is_no_lack_of_a_database(app_database_url: str, engine: AsyncEngine) -> None:
+    small = open_engine(replace(patient_config(app_database_url), pool_size=1))
+    before = await backend(small)
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        await fetch(small, _FAIL, {"divisor": 0})
+    assert await backend(small) == before
+    await small.dispose()
+
+
+async def test_what_a_read_used_serves_sqlalchemy_too_and_the_other_way_round(
+    app_database_url: str, engine: AsyncEngine
+) -> None:
+    small = open_engine(replace(patient_config(app_database_url), pool_size=1))
+    for _ in range(3):
+        read_by = await backend(small)
+        async with autocommitting(small) as connection:
+            assert (await connection.exec_driver_sql("SELECT pg_backend_pid()")).scalar_one() == read_by
+    await small.dispose()

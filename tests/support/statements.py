@@ -1,0 +1,64 @@
+"""What is sent to the database, by SQLAlchemy and past it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+from unittest.mock import patch
+
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from persistence.pool import Borrowed, MovingPool
+from persistence.rows import Row
+
+_Note: TypeAlias = Callable[[str, Sequence[Any]], None]  # Any: arguments are of every type
+
+
+class _Recorded:
+    """The driver's connection, as far as `persistence.engine.fetch` uses it."""
+
+    def __init__(self, driver: Any, note: _Note) -> None:  # Any: asyncpg is not typed
+        self._driver = driver
+        self._note = note
+
+    async def fetch(self, text: str, *arguments: object) -> Sequence[Row]:
+        self._note(text, arguments)
+        found: Sequence[Row] = await self._driver.fetch(text, *arguments)
+        return found
+
+
+@contextmanager
+def _noting(engine: AsyncEngine, note: _Note) -> Iterator[None]:
+    borrow = MovingPool.borrow
+
+    def before(_c: Any, _cursor: Any, statement: str, arguments: Any, *_: Any) -> None:  # Any: SQLAlchemy's own
+        note(statement, arguments)
+
+    async def recorded(pool: MovingPool) -> Borrowed:
+        borrowed = await borrow(pool)
+        if pool is engine.sync_engine.pool:
+            borrowed.driver = _Recorded(borrowed.driver, note)
+        return borrowed
+
+    event.listen(engine.sync_engine, "before_cursor_execute", before)
+    try:
+        with patch.object(MovingPool, "borrow", recorded):
+            yield
+    finally:
+        event.remove(engine.sync_engine, "before_cursor_execute", before)
+
+
+@contextmanager
+def counted(engine: AsyncEngine) -> Iterator[list[str]]:
+    """The statements that the engine sends to the database while the block runs."""
+    statements: list[str] = []
+    with _noting(engine, lambda text, _: statements.append(text)):
+        yield statements
+
+
+@contextmanager
+def asked(engine: AsyncEngine) -> Iterator[list[tuple[str, Sequence[Any]]]]:  # Any: arguments are of every type
+    """The same with their arguments."""
+    statements: list[tuple[str, Sequence[Any]]] = []
+    with _noting(engine, lambda text, arguments: statements.append((text, arguments))):
+        yield statements
