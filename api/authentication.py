@@ -1,8 +1,7 @@
 """From the Authorization header to whoever is behind a request (RFC 6750)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-
-from starlette.datastructures import Headers
 
 from api.access_tokens import AccessTokens
 from domain.access import Actor, Role
@@ -48,14 +47,15 @@ class Authentication:
         self._clock = clock
         self._administrators_need_second_factor = administrators_need_second_factor
 
-    async def caller(self, headers: Headers) -> Caller | None:
+    async def caller(self, headers: Mapping[str, str]) -> Caller | None:
         """The caller; None for a request without credentials. Raises Unauthenticated for credentials that do not hold."""
-        values = headers.getlist("authorization")
-        if not values:
+        value = headers.get("authorization")
+        if value is None:
             return None
-        scheme, _, text = values[0].partition(" ")
+        scheme, _, text = value.partition(" ")
         token = text.strip()
-        if len(values) > 1 or scheme.lower() != "bearer" or not token:
+        # Two fields, or two tokens, are joined by what no token holds.
+        if scheme.lower() != "bearer" or not token or "," in token or " " in token:
             raise Unauthenticated("Send one Authorization header: Bearer <token>.")
         if token.startswith(KEY_MARK):
             return Caller(await self._authenticate_key(token), None)

@@ -5,10 +5,9 @@ that they would be anonymous; all the same none of them is answered. Everything 
 only the configured origins get a yes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from starlette.datastructures import Headers
 from starlette.responses import Response
 
 from domain.errors import BadInput
@@ -33,11 +32,11 @@ class CrossSite:
         self._origins = frozenset(origins)
         self._get_needs_preflight = get_needs_preflight
 
-    def asks_first(self, headers: Headers) -> bool:
+    def asks_first(self, headers: Mapping[str, str]) -> bool:
         """Whether an OPTIONS request is a browser's question, from an origin that we know."""
         return "access-control-request-method" in headers and headers.get("origin") in self._origins
 
-    def preflight(self, headers: Headers) -> Response:
+    def preflight(self, headers: Mapping[str, str]) -> Response:
         """The answer to such a question."""
         return Response(
             status_code=204,
@@ -50,14 +49,14 @@ class CrossSite:
             },
         )
 
-    def headers(self, headers: Headers) -> dict[str, str]:
+    def headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         """What lets a page of a known origin read the answer. Never `*`, and never with credentials of the browser's own."""
         origin = headers.get("origin") if self._origins else None
         if origin is None or origin not in self._origins:
             return {}
         return {"Access-Control-Allow-Origin": origin, "Access-Control-Expose-Headers": _EXPOSED_HEADERS}
 
-    def require_preflight(self, headers: Headers) -> None:
+    def require_preflight(self, headers: Mapping[str, str]) -> None:
         """Raises BadInput for a GET that a browser may have been made to send by a page of another site."""
         site = headers.get("sec-fetch-site")
         foreign = site is not None and site not in {"same-origin", "none"}

@@ -2,14 +2,13 @@
 
 import re
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 from uuid import UUID
 
 import structlog
-from starlette.datastructures import Headers
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.problem import problem_response
@@ -68,7 +67,7 @@ class RequestLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        record = RequestRecord(self._request_id(Headers(scope=scope)))
+        record = RequestRecord(self._request_id(scope))
         scope.setdefault("state", {})["record"] = record
         started = time.perf_counter()
         status: int | None = None
@@ -104,30 +103,37 @@ class RequestLog:
                 actor=None if record.actor is None else str(record.actor),
             )
 
-    def _request_id(self, headers: Headers) -> str:
+    def _request_id(self, scope: Scope) -> str:
         """The caller's own id, if it is one that can safely stand in logs and headers; else a fresh one."""
-        given = headers.get(REQUEST_ID_HEADER, "")
-        return given if _SANE_REQUEST_ID.fullmatch(given) else self._ids.new().hex
+        for name, value in scope["headers"]:
+            if name == _REQUEST_ID_HEADER and _SANE_REQUEST_ID.fullmatch(given := value.decode("latin-1")):
+                return str(given)
+        return self._ids.new().hex
 
 
-def record_of(request: Request) -> RequestRecord:
+def record_of(scope: Scope) -> RequestRecord:
     """The record that RequestLog made for this request."""
-    state: MutableMapping[str, Any] = request.scope["state"]  # Any: Starlette lets anything be kept there
-    record = state["record"]
+    record = scope["state"]["record"]
     if not isinstance(record, RequestRecord):
         raise TypeError("RequestLog does not stand around this application.")
     return record
 
 
-async def read_body(request: Request, bytes_max: int) -> bytes:
-    """The body, if it is at most `bytes_max` long. Raises PayloadTooLarge as soon as it is not."""
-    declared = request.headers.get("content-length", "")
+async def read_body(headers: Mapping[str, str], receive: Receive, bytes_max: int) -> bytes:
+    """The body, if it is at most `bytes_max` long. Raises PayloadTooLarge as soon as it is not, and ClientDisconnect."""
+    declared = headers.get("content-length", "")
     if declared.isascii() and declared.isdigit() and int(declared[:20]) > bytes_max:
         raise PayloadTooLarge(f"The body is larger than {bytes_max} bytes.")
-    chunks, length = [], 0
-    async for chunk in request.stream():
+    chunks: list[bytes] = []
+    length, more = 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk: bytes = message.get("body", b"")
         length += len(chunk)
         if length > bytes_max:
             raise PayloadTooLarge(f"The body is larger than {bytes_max} bytes.")
         chunks.append(chunk)
-    return b"".join(chunks)
+        more = message.get("more_body", False)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)

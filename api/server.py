@@ -103,9 +103,9 @@ def create_application(services: Services, lifespan: Lifespan[Starlette] | None 
         body_bytes_max=wire.body_bytes_max,
         page=None if graphiql is None else graphiql_page(graphiql),
     )
-    graphql = Route("/graphql", endpoint.__call__)
-    # The endpoint refuses methods itself, in the shape of a GraphQL answer.
-    graphql.methods = None
+    # An application of its own, as an instance is to Starlette: the endpoint refuses methods itself, in the shape of a GraphQL
+    # answer, and is spared what Starlette puts around a function.
+    graphql = Route("/graphql", endpoint)
     app = Starlette(
         routes=[
             graphql,
@@ -130,7 +130,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
     method_refused = isinstance(error, HTTPException) and error.status_code == 405
     response = problem_response(
         MethodNotAllowed("This address does not answer to this method.") if method_refused else ObjectNotFound(),
-        record_of(request).id,
+        record_of(request.scope).id,
     )
     if isinstance(error, HTTPException) and error.headers:
         response.headers.update(error.headers)

@@ -3,10 +3,14 @@
 import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from domain.access import Actor
 from domain.errors import CostExceeded, Throttled
 from domain.limits import CostBuckets, Limit, RateLimits, Taken
+
+_FOUND_MAX: Final = 4096
+_FORWARDED_LENGTH_KEPT: Final = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,13 +78,29 @@ class Addresses:
     """
 
     def __init__(self, trusted_proxies: Sequence[str]) -> None:
+        # Most requests come over connections that have brought some before.
+        self._found: dict[tuple[str, str], str] = {}
         self._trusted = [ipaddress.ip_network(network, strict=False) for network in trusted_proxies]
 
-    def of(self, peer: str, forwarded: Sequence[str]) -> str:
-        """The address that limits count by: for IPv6 the first 64 bits, which is what one customer is given."""
+    def of(self, peer: str, forwarded: str) -> str:
+        """The address that limits count by: for IPv6 the first 64 bits, which is what one customer is given.
+
+        `forwarded` is the header X-Forwarded-For, empty where there is none.
+        """
+        key = (peer, forwarded) if self._trusted else (peer, "")
+        found = self._found.get(key)
+        if found is None:
+            found = self._find(*key)
+            if len(self._found) >= _FOUND_MAX:
+                self._found.clear()
+            if len(forwarded) <= _FORWARDED_LENGTH_KEPT:
+                self._found[key] = found
+        return found
+
+    def _find(self, peer: str, forwarded: str) -> str:
         found = peer
         if self._trusted:
-            hops = [hop.strip() for value in forwarded for hop in value.split(",")]
+            hops = [hop.strip() for hop in forwarded.split(",")] if forwarded else []
             while self._is_trusted(found) and hops:
                 found = hops.pop()
         address = _address(found)

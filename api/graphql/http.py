@@ -2,11 +2,13 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import orjson
+from starlette.datastructures import QueryParams
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from api.authentication import Authentication
 from api.cross_site import CrossSite
@@ -15,11 +17,14 @@ from api.graphql.execution import Executor, MutationByGet, OperationRequest
 from api.graphql.problems import error_extensions
 from api.graphql.readers import Readers
 from api.graphql.trusted import Admission, digest_in
+from api.header_fields import header_fields
 from api.negotiation import preferred
 from api.problem import status_of
 from api.request import read_body, record_of
 from api.throttle import Addresses, Throttle, rate_limit_headers
 from domain.errors import BadInput, FlorinError, RateLimited, RequestError, Throttled, Unauthenticated
+
+Headers: TypeAlias = Mapping[str, str]
 
 JSON = "application/json"
 GRAPHQL_RESPONSE = "application/graphql-response+json"
@@ -28,7 +33,7 @@ HTML = "text/html"
 _NAMING_A_DOCUMENT = frozenset({"query", "documentId", "extensions"})
 
 # A client asks by this header, or by the request's extension `cost`, what an operation costs.
-COST_HEADER = "X-Florin-Cost"
+COST_HEADER = "x-florin-cost"
 
 _HEADERS = {"Cache-Control": "no-store", "Vary": "Accept, Authorization, Origin"}
 
@@ -66,44 +71,46 @@ class GraphQLEndpoint:
     body_bytes_max: int
     page: Callable[[Request], Awaitable[Response]] | None
 
-    async def __call__(self, request: Request) -> Response:
-        if request.method == "OPTIONS" and self.cross_site.asks_first(request.headers):
-            return self.cross_site.preflight(request.headers)
-        response = await self._answer(request)
-        response.headers.update(self.cross_site.headers(request.headers))
-        return response
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = header_fields(scope)
+        if scope["method"] == "OPTIONS" and self.cross_site.asks_first(headers):
+            response = self.cross_site.preflight(headers)
+        else:
+            response = await self._answer(scope, headers, receive)
+            response.headers.update(self.cross_site.headers(headers))
+        await response(scope, receive, send)
 
-    async def _answer(self, request: Request) -> Response:
-        accept = request.headers.get("accept")
-        # Without a query there is nothing to answer but the page, which every browser and `*/*` accept.
-        wants_page = request.method == "GET" and request.query_params.keys().isdisjoint(_NAMING_A_DOCUMENT)
-        if wants_page and self.page is not None and preferred(accept, (HTML, JSON, GRAPHQL_RESPONSE)) == HTML:
-            return await self.page(request)
+    async def _answer(self, scope: Scope, headers: Headers, receive: Receive) -> Response:
+        accept = headers.get("accept")
+        if scope["method"] == "GET" and self.page is not None:
+            # Without a query there is nothing to answer but the page, which every browser and `*/*` accept.
+            wants_page = QueryParams(scope["query_string"]).keys().isdisjoint(_NAMING_A_DOCUMENT)
+            if wants_page and preferred(accept, (HTML, JSON, GRAPHQL_RESPONSE)) == HTML:
+                return await self.page(Request(scope, receive))
         media_type = preferred(accept, (JSON, GRAPHQL_RESPONSE))
         if media_type is None:
-            return _error_response(request, NotAcceptable(), JSON)
+            return _error_response(scope, NotAcceptable(), JSON)
         try:
-            return await self._run(request, media_type)
+            return await self._run(scope, headers, receive, media_type)
         except FlorinError as error:
-            return _error_response(request, error, media_type)
+            return _error_response(scope, error, media_type)
         except ClientDisconnect:
             # Nobody is there to read it, but the request log wants an answer.
-            return _error_response(request, BadInput("The connection closed before the request was complete."), JSON)
+            return _error_response(scope, BadInput("The connection closed before the request was complete."), JSON)
 
-    async def _run(self, request: Request, media_type: str) -> Response:
-        if request.method not in {"GET", "POST"}:
+    async def _run(self, scope: Scope, headers: Headers, receive: Receive, media_type: str) -> Response:
+        method, peer = scope["method"], scope["client"]
+        if method not in {"GET", "POST"}:
             raise MethodNotAllowed
-        address = self.addresses.of(
-            "" if request.client is None else request.client.host, request.headers.getlist("x-forwarded-for")
-        )
+        address = self.addresses.of("" if peer is None else peer[0], headers.get("x-forwarded-for", ""))
         taken = await self.throttle.request(address)
-        if request.method == "POST":
-            operation = await _from_body(request, self.body_bytes_max)
+        if method == "POST":
+            operation = await _from_body(headers, receive, self.body_bytes_max)
         else:
-            self.cross_site.require_preflight(request.headers)
-            operation = _from_url(request)
-        record = record_of(request)
-        caller = await self.authentication.caller(request.headers)
+            self.cross_site.require_preflight(headers)
+            operation = _from_url(scope, headers)
+        record = record_of(scope)
+        caller = await self.authentication.caller(headers)
         actor = None if caller is None else caller.actor
         if actor is not None:
             taken = await self.throttle.actor(actor)
@@ -116,9 +123,9 @@ class GraphQLEndpoint:
             actor=actor,
             session_id=None if caller is None else caller.session_id,
             address=address,
-            client=request.headers.get("user-agent"),
+            client=headers.get("user-agent"),
         )
-        result = await self.executor.run(operation, context, address, read_only=request.method == "GET")
+        result = await self.executor.run(operation, context, address, read_only=method == "GET")
         record.operation = context.operation_name
         record.kind = context.operation_kind or record.kind
         # A client that asks for plain JSON gets 200 for every well-formed request: it may stand behind proxies that make
@@ -138,9 +145,9 @@ def _response(
     )
 
 
-def _error_response(request: Request, error: FlorinError, media_type: str) -> Response:
+def _error_response(scope: Scope, error: FlorinError, media_type: str) -> Response:
     """An error of the request itself, before any operation ran, in the shape of a GraphQL response."""
-    extensions = error_extensions(error, record_of(request).id)
+    extensions = error_extensions(error, record_of(scope).id)
     status, headers = status_of(error), {}
     if isinstance(error, MutationByGet):
         status, headers = 405, {"Allow": "POST"}
@@ -153,24 +160,24 @@ def _error_response(request: Request, error: FlorinError, media_type: str) -> Re
     return _response({"errors": [{"message": error.message, "extensions": extensions}]}, status, media_type, headers)
 
 
-async def _from_body(request: Request, bytes_max: int) -> OperationRequest:
-    media_type, _, parameters = request.headers.get("content-type", "").partition(";")
+async def _from_body(headers: Headers, receive: Receive, bytes_max: int) -> OperationRequest:
+    media_type, _, parameters = headers.get("content-type", "").partition(";")
     charset = parameters.replace(" ", "").replace('"', "").lower()
     if media_type.strip().lower() != JSON or charset not in {"", "charset=utf-8"}:
         raise UnsupportedMediaType
-    body = await read_body(request, bytes_max)
+    body = await read_body(headers, receive, bytes_max)
     try:
         content = orjson.loads(body)
     except ValueError as error:
         raise BadInput(f"The body is not valid JSON: {error}.") from error
     if not isinstance(content, dict):
         raise BadInput('The body is a JSON object such as {"query": "{ __typename }"}; lists (batches) are not taken.')
-    return _operation(content, request)
+    return _operation(content, headers)
 
 
-def _from_url(request: Request) -> OperationRequest:
+def _from_url(scope: Scope, headers: Headers) -> OperationRequest:
     parameters: dict[str, Any] = {}  # Any: whatever JSON the client sends
-    for name, value in request.query_params.multi_items():
+    for name, value in QueryParams(scope["query_string"]).multi_items():
         if name in parameters:
             raise BadInput(f"The parameter {name} is given twice.")
         parameters[name] = value
@@ -180,10 +187,10 @@ def _from_url(request: Request) -> OperationRequest:
                 parameters[name] = orjson.loads(parameters[name])
             except ValueError as error:
                 raise BadInput(f"{name} is not valid JSON: {error}.") from error
-    return _operation(parameters, request)
+    return _operation(parameters, headers)
 
 
-def _operation(content: Mapping[str, Any], request: Request) -> OperationRequest:  # Any: whatever JSON the client sends
+def _operation(content: Mapping[str, Any], headers: Headers) -> OperationRequest:  # Any: whatever JSON the client sends
     query, name = content.get("query"), content.get("operationName")
     variables, extensions = content.get("variables"), content.get("extensions")
     digest = digest_in(content)
@@ -202,5 +209,5 @@ def _operation(content: Mapping[str, Any], request: Request) -> OperationRequest
         operation_name=name or None,
         variables=variables,
         digest=digest,
-        tells_cost=COST_HEADER in request.headers or bool(extensions and extensions.get("cost")),
+        tells_cost=COST_HEADER in headers or bool(extensions and extensions.get("cost")),
     )

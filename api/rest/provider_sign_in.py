@@ -128,10 +128,10 @@ class _Counted:
         page = self.pages.start if request.url.path.endswith("/start") else self.pages.callback
         try:
             peer = "" if request.client is None else request.client.host
-            await self.throttle.request(self.addresses.of(peer, request.headers.getlist("x-forwarded-for")))
+            await self.throttle.request(self.addresses.of(peer, ", ".join(request.headers.getlist("x-forwarded-for"))))
             return await page(request)
         except FlorinError as error:
-            response = problem_response(error, record_of(request).id)
+            response = problem_response(error, record_of(request.scope).id)
             response.headers.update(_HEADERS)
             if isinstance(error, RateLimited):
                 response.headers["Retry-After"] = str(error.retry_after_ms // 1000 + 1)

@@ -23,10 +23,10 @@ class StripeWebhook:
     receive: ReceiveWebhook
 
     async def __call__(self, request: Request) -> Response:
-        record = record_of(request)
+        record = record_of(request.scope)
         record.kind = "webhook"
         try:
-            body = await read_body(request, BODY_BYTES_MAX)
+            body = await read_body(request.headers, request.receive, BODY_BYTES_MAX)
             event, stored = await self.receive(body, request.headers.getlist(SIGNATURE_HEADER))
         except InvalidSignature as error:
             return problem_response(BadInput(f"The message was not taken: {error}"), record.id)

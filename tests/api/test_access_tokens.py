@@ -282,3 +282,15 @@ async def _status(florin: Florin, token: str) -> int:
     else:
         assert "errors" not in response.json()
     return response.status_code
+
+
+async def test_credentials_that_came_twice_are_none(florin: Florin) -> None:
+    field = ("Authorization", f"Bearer {florin.ada.token}")
+    for headers in (
+        [field, field],
+        [("Authorization", f"{field[1]}, {field[1]}")],
+        [("Authorization", f"{field[1]} x")],
+    ):
+        answer = await florin.http.post("/graphql", json={"query": "{ me { id } }"}, headers=headers)
+        assert answer.status_code == 401
+    assert (await florin.http.post("/graphql", json={"query": "{ me { id } }"}, headers=[field])).status_code == 200

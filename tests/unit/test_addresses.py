@@ -36,9 +36,9 @@ PROXIES = ("10.0.0.0/8", "2001:db8:f::/48")
     ],
 )
 def test_an_address_is_read_from_the_right(peer: str, forwarded: list[str], found: str) -> None:
-    assert Addresses(PROXIES).of(peer, forwarded) == found
+    assert Addresses(PROXIES).of(peer, ", ".join(forwarded)) == found
 
 
 @pytest.mark.parametrize("peer", ["198.51.100.1", "10.0.0.1", "127.0.0.1", "::ffff:198.51.100.1"])
 def test_without_proxies_of_ours_the_header_is_not_read(peer: str) -> None:
-    assert Addresses(()).of(peer, ["203.0.113.9"]) == peer.removeprefix("::ffff:")
+    assert Addresses(()).of(peer, "203.0.113.9") == peer.removeprefix("::ffff:")
