@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from api.access_tokens import AccessTokens
+from api.joined_lookups import JoinedLookups
 from domain.access import Actor, Role
 from domain.errors import Unauthenticated
 from domain.identity.authenticate_key import AuthenticateKey
@@ -25,8 +26,8 @@ class Caller:
 class Authentication:
     """Finds out who asks.
 
-    User and session are read each time, in one statement, so that a changed role, a disabled user and a revoked session
-    count at once.
+    User and session are read for each request, after it has come, so that a changed role, a disabled user and a revoked session
+    count at once. Requests that come at the same time share the statement.
     """
 
     def __init__(
@@ -43,8 +44,7 @@ class Authentication:
         self._tokens = tokens
         self._authenticate_key = authenticate_key
         self._authenticate_vouched = authenticate_vouched
-        self._reader = reader
-        self._clock = clock
+        self._holders = JoinedLookups[SessionId, SessionHolder](lambda ids: reader.holders_of(ids, clock.now()))
         self._administrators_need_second_factor = administrators_need_second_factor
 
     async def caller(self, headers: Mapping[str, str]) -> Caller | None:
@@ -67,8 +67,8 @@ class Authentication:
             if vouched is None:
                 raise
             return Caller(Actor(user_id=vouched.user_id, role=self._role_of(vouched)), None)
-        holder = await self._reader.holder_of(claims.session_id, claims.user_id, self._clock.now())
-        if holder is None:
+        holder = await self._holders.find(claims.session_id)
+        if holder is None or holder.user_id != claims.user_id:
             raise Unauthenticated
         return Caller(Actor(user_id=holder.user_id, role=self._role_of(holder)), holder.session_id)
 

@@ -20,13 +20,12 @@ from persistence.users import user_of
 
 _NEWEST_FIRST = Keyset(users.c.created_at, users.c.id, descending=True)
 
-# Asked with every request. Two look-ups by primary key, in one statement.
-_HOLDER = compiled(
-    select(users.c.role, sessions.c.second_factor)
+# Asked with every request. Look-ups by primary key, in one statement.
+_HOLDERS = compiled(
+    select(sessions.c.id, sessions.c.user_id, sessions.c.second_factor, users.c.role)
     .join_from(sessions, users, users.c.id == sessions.c.user_id)
     .where(
-        sessions.c.id == bindparam("session_id"),
-        users.c.id == bindparam("user_id"),
+        sessions.c.id == any_(array("session_ids")),
         sessions.c.revoked_at.is_(None),
         sessions.c.expires_at > bindparam("now"),
         users.c.disabled_at.is_(None),
@@ -64,11 +63,14 @@ _USERS = Selection(
 class SqlIdentityReader(BatchedReader):
     """The reads behind `domain.identity.queries.IdentityReader`."""
 
-    async def holder_of(self, session_id: SessionId, user_id: UserId, now: datetime) -> SessionHolder | None:
-        rows = await self._rows(_HOLDER, {"session_id": session_id, "user_id": user_id, "now": now})
-        for row in rows:
-            return SessionHolder(user_id, Role(row["role"]), session_id, row["second_factor"])
-        return None
+    async def holders_of(self, session_ids: Sequence[SessionId], now: datetime) -> dict[SessionId, SessionHolder]:
+        found: dict[SessionId, SessionHolder] = {}
+        for row in await self._rows(_HOLDERS, {"session_ids": session_ids, "now": now}):
+            session_id = SessionId(row["id"])
+            found[session_id] = SessionHolder(
+                UserId(row["user_id"]), Role(row["role"]), session_id, row["second_factor"]
+            )
+        return found
 
     async def open_sessions_of(self, user_ids: Sequence[UserId], now: datetime) -> dict[UserId, list[Session]]:
         found: dict[UserId, list[Session]] = {user_id: [] for user_id in user_ids}

@@ -37,8 +37,8 @@ ANY_USER = UserFilter()
 class IdentityReader(Protocol):
     """Reads of users and sessions, each in one statement."""
 
-    async def holder_of(self, session_id: SessionId, user_id: UserId, now: datetime) -> SessionHolder | None:
-        """Who holds a session; None where it is not this user's, is over or revoked, or where the user is disabled."""
+    async def holders_of(self, session_ids: Sequence[SessionId], now: datetime) -> dict[SessionId, SessionHolder]:
+        """Who holds each session. Those are missing that are over or revoked, and those of users who are disabled."""
         ...
 
     async def open_sessions_of(self, user_ids: Sequence[UserId], now: datetime) -> dict[UserId, list[Session]]:
