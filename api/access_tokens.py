@@ -13,6 +13,7 @@ import jwt
 from api.signing_keys import ALGORITHM, KeySource
 from domain import ids
 from domain.errors import Unauthenticated
+from domain.identity.verified_tokens import VerifiedTokens
 from domain.ids import IdKind, SessionId, UserId
 from domain.ports import Clock
 
@@ -21,9 +22,6 @@ LIFETIME = timedelta(minutes=15)
 
 _TYPE = "at+jwt"
 _TOKEN_LENGTH_MAX = 4096
-
-REMEMBERED_MAX = 10_000
-"""How many tokens are remembered that were verified: each for about a kilobyte, and nobody but us can make one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,11 +43,10 @@ class Claims:
 
 @dataclass(frozen=True, slots=True)
 class _Verified:
-    """What a token said whose signature held, and what must be so still for it to be believed again."""
+    """What a token said whose signature held, and by which of our keys."""
 
     claims: Claims
     key_id: str
-    expires_at: float
 
 
 class AccessTokens:
@@ -60,7 +57,7 @@ class AccessTokens:
     """
 
     def __init__(self, config: TokenConfig, clock: Clock) -> None:
-        self._verified: dict[str, _Verified] = {}
+        self._verified = VerifiedTokens[_Verified]()
         self._keys = config.keys
         self._issuer = config.issuer
         self._audience = config.audience
@@ -86,19 +83,15 @@ class AccessTokens:
         Nothing that a token says of itself is believed before its signature holds, except which of our keys to try: the
         algorithm is ours (RFC 8725, section 3.1), and a key's id is only looked up among those we have.
         """
-        remembered = self._verified.get(token)
-        if remembered is not None:
-            # The same clock as for a token that comes for the first time.
-            if remembered.expires_at > time.time() and self._keys().find(remembered.key_id) is not None:
-                return remembered.claims
-            del self._verified[token]
-        verified = self._verify(token)
-        if len(self._verified) >= REMEMBERED_MAX:
-            del self._verified[next(iter(self._verified))]
-        self._verified[token] = verified
+        # By the same clock as PyJWT.
+        remembered = self._verified.find(token, time.time())
+        if remembered is not None and self._keys().find(remembered.key_id) is not None:
+            return remembered.claims
+        verified, expires_at = self._verify(token)
+        self._verified.keep(token, verified, expires_at)
         return verified.claims
 
-    def _verify(self, token: str) -> _Verified:
+    def _verify(self, token: str) -> tuple[_Verified, int]:
         try:
             if len(token) > _TOKEN_LENGTH_MAX:
                 raise Unauthenticated
@@ -121,7 +114,7 @@ class AccessTokens:
         if user_id is None or session_id is None:
             raise Unauthenticated
         # As PyJWT reads it: a number of seconds, however it was written.
-        return _Verified(Claims(UserId(user_id), SessionId(session_id)), key.id, int(claims["exp"]))
+        return _Verified(Claims(UserId(user_id), SessionId(session_id)), key.id), int(claims["exp"])
 
     def published(self) -> dict[str, object]:
         """The keys that verify, as a JWK Set (RFC 7517): the public halves, for whoever else is to trust these tokens."""

@@ -11,6 +11,7 @@ import jwt
 
 from domain.errors import Unauthenticated
 from domain.identity.providers import Vouched
+from domain.identity.verified_tokens import VerifiedTokens
 from gateways.identity.claims import read_person
 from gateways.identity.config import ProviderConfig
 from gateways.identity.fetching import ProviderSilent, fetch_object
@@ -38,6 +39,24 @@ class Endpoints:
     names_itself: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Verified:
+    """The claims of a token whose signature holds, and the key that it was made with."""
+
+    claims: dict[str, Any]  # Any: claims are of any type
+    key_id: str
+    key: VerificationKey
+
+
+@dataclass(frozen=True, slots=True)
+class _AccessToken:
+    """Whom an access token is about whose signature held, by a key that must be the provider's still."""
+
+    person: Vouched
+    key_id: str
+    key: VerificationKey
+
+
 class Provider:
     """A provider, as far as it has been asked."""
 
@@ -47,6 +66,7 @@ class Provider:
         self.config = config
         self.client = client
         what = f"The identity provider {config.name}"
+        self._access_tokens = VerifiedTokens[_AccessToken]()
         self._endpoints = Remembered(what, self._discover, _DISCOVERY, now)
         self._keys = Remembered(what, self._fetch_keys, _KEYS, now)
 
@@ -63,12 +83,19 @@ class Provider:
         config = self.config
         if config.audience is None:
             raise Unauthenticated
-        claims = await self._verified(token, config.audience, config.token_types)
-        return self._person(claims, config.subject_claim)
+        remembered = self._access_tokens.find(token, time.time())
+        # A key that the provider has withdrawn, or exchanged under its id, lets nobody in any more.
+        if remembered is not None and (await self._keys.get()).get(remembered.key_id) == remembered.key:
+            return remembered.person
+        verified = await self._verified(token, config.audience, config.token_types)
+        person = self._person(verified.claims, config.subject_claim)
+        said = _AccessToken(person, verified.key_id, verified.key)
+        self._access_tokens.keep(token, said, int(verified.claims["exp"]) + LEEWAY_SECONDS)
+        return person
 
     async def person_of_id_token(self, token: str, *, client_id: str, nonce: str) -> Vouched:
         """Whom an ID token is about (OpenID Connect Core 1.0, section 3.1.3.7). Raises Unauthenticated or Unavailable."""
-        claims = await self._verified(token, client_id, _ID_TOKEN_TYPES)
+        claims = (await self._verified(token, client_id, _ID_TOKEN_TYPES)).claims
         audience = claims["aud"]
         if claims.get("nonce") != nonce or claims.get("azp", client_id) != client_id:
             raise Unauthenticated
@@ -83,8 +110,8 @@ class Provider:
             raise Unauthenticated
         return person
 
-    async def _verified(self, token: str, audience: str, types: frozenset[str]) -> dict[str, Any]:
-        """The claims of a token that holds. Which key to try is all that is believed of it before. Raises as above."""
+    async def _verified(self, token: str, audience: str, types: frozenset[str]) -> "_Verified":
+        """What a token says that holds. Which key to try is all that is believed of it before. Raises as above."""
         if len(token) > TOKEN_LENGTH_MAX:
             raise Unauthenticated
         try:
@@ -93,8 +120,7 @@ class Provider:
             if kind not in types or not isinstance(key_id, str) or header.get("alg") not in self.config.algorithms:
                 raise Unauthenticated
             key = await self._key(key_id)
-            # Any: claims are of any type.
-            claims: dict[str, Any] = jwt.decode(
+            claims = jwt.decode(
                 token,
                 key.public,
                 algorithms=[algorithm for algorithm in key.algorithms if algorithm in self.config.algorithms],
@@ -105,7 +131,7 @@ class Provider:
             )
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
             raise Unauthenticated from error
-        return claims
+        return _Verified(claims, key_id, key)
 
     async def _key(self, key_id: str) -> VerificationKey:
         key = (await self._keys.get()).get(key_id) or (await self._keys.newer()).get(key_id)

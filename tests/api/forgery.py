@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
+import jwt
 import orjson
+import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from api.signing_keys import SigningKey
@@ -63,3 +65,17 @@ def by_hmac(secret: bytes) -> Sign:
 
 def _base64url(data: bytes) -> bytes:
     return base64.urlsafe_b64encode(data).rstrip(b"=")
+
+
+def counted_verifications(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """The tokens whose signatures are verified from now on."""
+    verified: list[object] = []
+    decode = jwt.decode
+
+    # Any: PyJWT's own parameters, passed on.
+    def counting(token: str, *arguments: Any, **named: Any) -> Any:
+        verified.append(token)
+        return decode(token, *arguments, **named)
+
+    monkeypatch.setattr(jwt, "decode", counting)
+    return verified

@@ -3,7 +3,6 @@
 import base64
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 import jwt
@@ -18,7 +17,16 @@ from domain import ids
 from domain.errors import Unauthenticated
 from domain.ids import IdKind
 from tests.api.application import SIGNING_KEY, Florin, Person
-from tests.api.forgery import OURS, by_another_key, by_hmac, forged, good_claims, good_header, unsigned
+from tests.api.forgery import (
+    OURS,
+    by_another_key,
+    by_hmac,
+    counted_verifications,
+    forged,
+    good_claims,
+    good_header,
+    unsigned,
+)
 from tests.support.captured_logs import captured_logs
 from tests.support.database import rows
 from tests.support.waiting import until
@@ -164,7 +172,7 @@ async def test_while_keys_are_rotated_both_verify_and_the_first_signs(florin: Fl
 
 
 def test_a_signature_is_verified_once(florin: Florin, monkeypatch: pytest.MonkeyPatch) -> None:
-    tokens, verified = _tokens(florin), _counted_verifications(monkeypatch)
+    tokens, verified = _tokens(florin), counted_verifications(monkeypatch)
     assert tokens.verify(str(florin.ada.token)) == tokens.verify(str(florin.ada.token))
     assert verified == [florin.ada.token]
     with pytest.raises(Unauthenticated):
@@ -172,7 +180,7 @@ def test_a_signature_is_verified_once(florin: Florin, monkeypatch: pytest.Monkey
 
 
 async def test_a_token_that_is_remembered_expires(florin: Florin, monkeypatch: pytest.MonkeyPatch) -> None:
-    tokens, verified = _tokens(florin), _counted_verifications(monkeypatch)
+    tokens, verified = _tokens(florin), counted_verifications(monkeypatch)
     soon = good_claims(florin.ada)["iat"]
     assert isinstance(soon, int)
     token = forged(good_header(), good_claims(florin.ada, exp=soon + 2))
@@ -198,30 +206,8 @@ def test_a_token_that_is_remembered_goes_with_its_key(florin: Florin) -> None:
         tokens.verify(str(florin.ada.token))
 
 
-def test_only_so_many_tokens_are_remembered(florin: Florin, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.access_tokens.REMEMBERED_MAX", 2)
-    tokens, verified = _tokens(florin), _counted_verifications(monkeypatch)
-    for person in (florin.ada, florin.alan, florin.grace, florin.grace, florin.alan, florin.ada):
-        tokens.verify(str(person.token))
-    assert verified == [person.token for person in (florin.ada, florin.alan, florin.grace, florin.ada)]
-
-
 def _tokens(florin: Florin) -> AccessTokens:
     return AccessTokens(TokenConfig(keys=fixed_keys(SIGNING_KEY)), florin.parts.clock)
-
-
-def _counted_verifications(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """The tokens whose signatures are verified from now on."""
-    verified: list[object] = []
-    decode = jwt.decode
-
-    # Any: PyJWT's own parameters, passed on.
-    def counting(token: str, *arguments: Any, **named: Any) -> Any:
-        verified.append(token)
-        return decode(token, *arguments, **named)
-
-    monkeypatch.setattr(jwt, "decode", counting)
-    return verified
 
 
 async def test_the_public_keys_are_published_and_verify_a_token(florin: Florin, ada: Person) -> None:

@@ -11,19 +11,21 @@ import orjson
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key as generate_rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from jwt.algorithms import RSAAlgorithm
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
 
 from domain.errors import Unavailable
 from gateways.identity import fetching
 from gateways.identity.config import ProviderConfig
-from gateways.identity.provider import Provider
+from gateways.identity.provider import LEEWAY_SECONDS, Provider
 from tests.api.application import Florin, Person, running
-from tests.api.forgery import by_hmac, forged, unsigned
+from tests.api.forgery import by_hmac, counted_verifications, forged, unsigned
 from tests.support.captured_logs import captured_logs
 from tests.support.database import rows
 from tests.support.issuer import AUDIENCE, EC, ED, RSA, Issuer, ec_published, ed_published, issuing, now, published
 from tests.support.statements import counted
+from tests.support.waiting import until
 
 ME = "{ me { email name role } }"
 _PEM = RSA.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
@@ -451,6 +453,39 @@ async def test_a_withdrawn_key_counts_for_ten_minutes_and_one_request(
     assert issuer.key_fetches == 2
     assert (await ask(florin, issuer.token()))[:2] == (401, "UNAUTHENTICATED")
     assert issuer.key_fetches == 2
+
+
+async def test_a_signature_is_verified_once(florin: Florin, issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
+    verified, token = counted_verifications(monkeypatch), issuer.token()
+    for _ in range(3):
+        assert (await ask(florin, token))[0] == 200
+    assert verified == [token]
+    assert (await ask(florin, f"{token[:-8]}AAAAAAAA"))[0] == 401
+
+
+async def test_a_token_that_is_remembered_expires(
+    florin: Florin, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verified, token = counted_verifications(monkeypatch), issuer.token(exp=now() - LEEWAY_SECONDS + 2)
+    assert (await ask(florin, token))[0] == 200
+
+    async def has_expired() -> bool:
+        return (await ask(florin, token))[0] == 401
+
+    await until(has_expired)
+    assert verified == [token, token]
+
+
+async def test_a_token_that_is_remembered_goes_with_its_key(
+    florin: Florin, issuer: Issuer, clock_of_providers: Hand
+) -> None:
+    token = issuer.token()
+    assert (await ask(florin, token))[0] == 200
+    # Another key under the same id.
+    other = RSAAlgorithm.to_jwk(generate_rsa(65537, 2048).public_key(), as_dict=True)
+    issuer.keys = [{**published(), "n": other["n"]}]
+    clock_of_providers.seconds += 3600
+    assert (await ask(florin, token))[:2] == (401, "UNAUTHENTICATED")
 
 
 async def test_a_key_that_is_new_is_fetched_at_once_and_unknown_ones_only_so_often(
