@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from api.access_tokens import AccessTokens
-from api.joined_lookups import JoinedLookups
 from domain.access import Actor, Role
 from domain.errors import Unauthenticated
 from domain.identity.authenticate_key import AuthenticateKey
@@ -12,6 +11,7 @@ from domain.identity.authenticate_vouched import AuthenticateVouched, VouchedCal
 from domain.identity.key_text import KEY_MARK
 from domain.identity.queries import IdentityReader, SessionHolder
 from domain.ids import SessionId
+from domain.joined_lookups import JoinedLookups
 from domain.ports import Clock
 
 

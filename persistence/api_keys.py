@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy import bindparam, func, insert, or_, select, true, update
+from sqlalchemy import func, insert, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from domain.access import Actor, Capability, Role
@@ -13,8 +13,9 @@ from domain.errors import Unavailable
 from domain.identity.api_keys import ApiKey, KeyHolder
 from domain.identity.key_text import KeyDigest
 from domain.ids import ApiKeyId, UserId
+from domain.joined_lookups import JoinedLookups
 from domain.payments.queries import Page, PageRequest
-from persistence.batched_reader import BatchedReader, Selection, seen_with
+from persistence.batched_reader import BatchedReader, Selection, any_of, seen_with
 from persistence.engine import autocommitting, fetch
 from persistence.paging import Keyset
 from persistence.rows import Row
@@ -31,8 +32,9 @@ _SCOPES = {capability.value: capability for capability in Capability}
 _KEYS = Selection(api_keys, _COLUMNS, _C.id, {})
 _NOW = func.clock_timestamp()
 # Asked with every request by a key.
-_HOLDER = compiled(
+_HOLDERS = compiled(
     select(
+        _C.digest,
         _C.id,
         _C.owner_id,
         _C.scopes,
@@ -41,7 +43,7 @@ _HOLDER = compiled(
     )
     .join(users, users.c.id == _C.owner_id)
     .where(
-        _C.digest == bindparam("digest"),
+        any_of(_C.digest, "digests"),
         _C.revoked_at.is_(None),
         or_(_C.expires_at.is_(None), _C.expires_at > _NOW),
         users.c.disabled_at.is_(None),
@@ -110,17 +112,22 @@ class SqlKeyDirectory:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._noting: dict[ApiKeyId, asyncio.Task[None]] = {}
+        self._holders = JoinedLookups[KeyDigest, KeyHolder](self._holders_of)
 
     async def holder_of(self, digest: KeyDigest) -> KeyHolder | None:
-        for row in await fetch(self._engine, _HOLDER, {"digest": digest}):
-            return KeyHolder(
+        return await self._holders.find(digest)
+
+    async def _holders_of(self, digests: Sequence[KeyDigest]) -> dict[KeyDigest, KeyHolder]:
+        return {
+            KeyDigest(row["digest"]): KeyHolder(
                 id=ApiKeyId(row["id"]),
                 owner_id=UserId(row["owner_id"]),
                 role=Role(row["role"]),
                 scopes=_scopes_of(row),
                 use_is_stale=row["use_is_stale"],
             )
-        return None
+            for row in await fetch(self._engine, _HOLDERS, {"digests": digests})
+        }
 
     def note_use(self, key_id: ApiKeyId) -> None:
         # Of many requests that come at once the first one notes it down.

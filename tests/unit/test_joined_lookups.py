@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from api import joined_lookups
-from api.joined_lookups import JoinedLookups
+from domain import joined_lookups
 from domain.errors import Unavailable
+from domain.joined_lookups import JoinedLookups
 from tests.support.waiting import until
 
 
