@@ -14,6 +14,7 @@ from api.access_tokens import AccessTokens
 from api.authentication import Authentication
 from api.cross_site import CrossSite
 from api.graphiql import GraphiqlConfig, graphiql_page, graphiql_routes
+from api.graphql.compiled import CompletionCounter, PlanCache
 from api.graphql.context import Acts
 from api.graphql.execution import ExecutionConfig, Executor, Unfinished
 from api.graphql.http import GraphQLEndpoint, MethodNotAllowed
@@ -66,6 +67,7 @@ class Services:
     clock: Clock
     ids: IdSource
     observe_request: RequestObserver
+    count_completion: CompletionCounter
     graphiql: GraphiqlConfig | None
     throttle: Throttle
     unfinished: Unfinished
@@ -83,6 +85,7 @@ def create_application(services: Services, lifespan: Lifespan[Starlette] | None 
         wire.execution,
         may_see_schema=lambda actor: actor.may(Capability.SCHEMA_READ),
         unfinished=services.unfinished,
+        plans=PlanCache(services.count_completion),
     )
     endpoint = GraphQLEndpoint(
         executor=executor,

@@ -31,6 +31,12 @@ class Metrics:
         self._request_seconds = Histogram(
             "florin_request_seconds", "How long requests took.", ["kind"], buckets=_BUCKETS, registry=self._registry
         )
+        self._completions = Counter(
+            "florin_graphql_root_fields",
+            "Root fields whose values were completed, by whether compiled code did it.",
+            ["outcome"],
+            registry=self._registry,
+        )
 
     def processor_called(self, endpoint: str, outcome: str, seconds: float) -> None:
         self._calls.labels(endpoint, outcome).inc()
@@ -40,6 +46,10 @@ class Metrics:
         """Count a request; `status` is None where the connection closed before there was an answer."""
         self._requests.labels(kind, "none" if status is None else str(status)).inc()
         self._request_seconds.labels(kind).observe(seconds)
+
+    def field_completed(self, outcome: str) -> None:
+        """Count a root field of GraphQL: compiled, given_up, unsupported, or not_compiled because it is new."""
+        self._completions.labels(outcome).inc()
 
     async def page(self, reader: OpenWorkReader) -> bytes:
         """What a scrape gets. While the database is away it lacks what only the database knows."""

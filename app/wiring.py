@@ -232,6 +232,7 @@ def services(parts: Parts, graphiql: GraphiqlConfig | None) -> Services:
         clock=parts.clock,
         ids=parts.ids,
         observe_request=parts.metrics.request_answered,
+        count_completion=parts.metrics.field_completed,
         graphiql=graphiql,
         throttle=parts.limiting.throttle,
         unfinished=Unfinished(),

@@ -20,6 +20,7 @@ from graphql.validation import specified_rules
 from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
+from api.graphql.compiled import OperationPlans, PlanCache
 from api.graphql.cost import CostPlanner, Plan
 from api.graphql.guards import CHARACTERS_MAX, COMMENTS_MAX, LINES_MAX, TOKENS_MAX, DocumentLimits, Measure, Size
 from domain.errors import BadInput
@@ -35,13 +36,17 @@ _RULES = (*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule)
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """An operation that may be run: what it costs, and how many mutations with an idempotency key it holds."""
+    """An operation that may be run: what it costs, and how many mutations with an idempotency key it holds.
+
+    `compiled` is what it is executed by once it has come a few times.
+    """
 
     node: OperationDefinitionNode
     name: str | None
     plan: Plan
     mutations: int
     introspects: bool
+    compiled: OperationPlans
 
     @property
     def is_query(self) -> bool:
@@ -77,8 +82,9 @@ class InvalidDocument(Exception):
 class Documents:
     """Reads documents, and keeps the latest valid ones. Its size is bounded, so that nobody can fill it."""
 
-    def __init__(self, schema: GraphQLSchema, limits: DocumentLimits) -> None:
+    def __init__(self, schema: GraphQLSchema, limits: DocumentLimits, plans: PlanCache | None = None) -> None:
         self._schema = schema
+        self._plans = plans or PlanCache()
         self._limits = limits
         self._cache: OrderedDict[str, Document] = OrderedDict()
         self._with_key = frozenset(_mutations_with_key(schema))
@@ -142,7 +148,12 @@ class Documents:
                         "most in one request, because each is an act of its own that may have to be repeated."
                     )
             operations[name] = Operation(
-                node, name, planner.plan(node, len(root_fields)), mutations, sizes[name].introspects
+                node,
+                name,
+                planner.plan(node, len(root_fields)),
+                mutations,
+                sizes[name].introspects,
+                self._plans.operation(ast, node),
             )
         return operations
 

@@ -9,8 +9,8 @@ from typing import Any
 import strawberry
 import structlog
 from graphql import ExecutionResult, GraphQLError, execute
-from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
+from api.graphql.compiled import CompiledExecutor, PlanCache
 from api.graphql.context import Context
 from api.graphql.documents import Document, Documents, InvalidDocument, Operation
 from api.graphql.guards import DocumentLimits
@@ -109,9 +109,10 @@ class Executor:
         *,
         may_see_schema: Callable[[Actor], bool],
         unfinished: Unfinished,
+        plans: PlanCache,
     ) -> None:
         self._schema = schema._schema  # noqa: SLF001  Strawberry has no public name for the graphql-core schema inside
-        self._documents = Documents(self._schema, config.documents)
+        self._documents = Documents(self._schema, config.documents, plans)
         self._throttle = throttle
         self._config = config
         self._may_see_schema = may_see_schema
@@ -159,6 +160,8 @@ class Executor:
         if result.data is None and result.errors and all(error.path is None for error in result.errors):
             await self._throttle.spent(budget, -cost)
             raise _NotRun(result.errors if sees_schema else [BadInput(_WRONG_VARIABLE)])
+        if compiling := operation.compiled.take_seconds():
+            left = await self._throttle.spent(budget, int(compiling * _UNITS_PER_SECOND))
         actual = min(operation.plan.actual(result.data), cost)
         if actual < cost:
             left = await self._throttle.spent(budget, actual - cost)
@@ -202,7 +205,8 @@ class Executor:
             context_value=context,
             variable_values=request.variables,
             operation_name=operation.name,
-            executor_class=StrawberryGraphQLCoreExecutionContext,
+            executor_class=CompiledExecutor,
+            plans=operation.compiled,
         )
         if isinstance(result, ExecutionResult):
             return result

@@ -33,15 +33,16 @@ class LedgerLoaders:
         self._totals: dict[datetime | None, DataLoader[LedgerAccountId, Totals | None]] = {}
 
     def entries_of(self, page: PageRequest) -> DataLoader[TransactionId, Page[JournalEntry]]:
+        # What a loader calls holds no `self`: see Loaders.
+        reader, actor = self._reader, self._actor
         return for_page(
-            self._entries_of,
-            page,
-            lambda: self._batches.pages(lambda ids: self._reader.entries_of(ids, page, self._actor)),
+            self._entries_of, page, lambda: self._batches.pages(lambda ids: reader.entries_of(ids, page, actor))
         )
 
     def totals(self, as_of: datetime | None) -> DataLoader[LedgerAccountId, Totals | None]:
         """One loader for each moment that is asked about."""
         loader = self._totals.get(as_of)
         if loader is None:
-            loader = self._totals[as_of] = self._batches.one(lambda ids: self._reader.totals(ids, as_of, self._actor))
+            reader, actor = self._reader, self._actor
+            loader = self._totals[as_of] = self._batches.one(lambda ids: reader.totals(ids, as_of, actor))
         return loader

@@ -93,34 +93,37 @@ class Loaders:
         self._audit_log_of: dict[PageRequest, DataLoader[TransactionId, Page[AuditEntry]]] = {}
         self._transactions_of: dict[PageRequest, DataLoader[UserId, Page[Transaction]]] = {}
 
-    # A page of children is batched over all parents that ask for the same piece, hence one loader for each piece.
+    # A page of children is batched over all parents that ask for the same piece, hence one loader for each piece. What one
+    # calls holds no `self`, so that a request's records are gone with it and need no garbage collector.
 
     def refunds_of(self, page: PageRequest) -> DataLoader[TransactionId, Page[Refund]]:
+        reader, scope = self._readers.payments, self._scope
         return for_page(
             self._refunds_of,
             page,
-            lambda: self._batches.pages(lambda ids: self._readers.payments.refunds_of(ids, page, self._scope)),
+            lambda: self._batches.pages(lambda ids: reader.refunds_of(ids, page, scope)),
         )
 
     def disputes_of(self, page: PageRequest) -> DataLoader[TransactionId, Page[Dispute]]:
+        reader, scope = self._readers.disputes, self._scope
         return for_page(
             self._disputes_of,
             page,
-            lambda: self._batches.pages(lambda ids: self._readers.disputes.disputes_of(ids, page, self._scope)),
+            lambda: self._batches.pages(lambda ids: reader.disputes_of(ids, page, scope)),
         )
 
     def audit_log_of(self, page: PageRequest) -> DataLoader[TransactionId, Page[AuditEntry]]:
+        reader, scope = self._readers.payments, self._scope
         return for_page(
             self._audit_log_of,
             page,
-            lambda: self._batches.pages(lambda ids: self._readers.payments.audit_log_of(ids, page, self._scope)),
+            lambda: self._batches.pages(lambda ids: reader.audit_log_of(ids, page, scope)),
         )
 
     def transactions_of(self, page: PageRequest) -> DataLoader[UserId, Page[Transaction]]:
+        reader, scope = self._readers.payments, self._scope
         return for_page(
             self._transactions_of,
             page,
-            lambda: self._batches.pages(
-                lambda ids: self._readers.payments.transactions_of_users(ids, page, self._scope)
-            ),
+            lambda: self._batches.pages(lambda ids: reader.transactions_of_users(ids, page, scope)),
         )

@@ -5,7 +5,7 @@ import binascii
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
 import orjson
@@ -39,10 +39,24 @@ Before = Annotated[str | None, strawberry.argument(description="Only what comes 
 class PageInfo:
     """Relay's PageInfo."""
 
-    has_next_page: bool = strawberry.field(description="Whether there is more after this page.")
-    has_previous_page: bool = strawberry.field(description="Whether there is more before this page.")
-    start_cursor: str | None = strawberry.field(description="The first item's cursor; null on an empty page.")
-    end_cursor: str | None = strawberry.field(description="The last item's cursor; null on an empty page.")
+    page: strawberry.Private[Page[Any]]
+    ordering: strawberry.Private[Ordering]
+
+    @strawberry.field(description="Whether there is more after this page.")
+    def has_next_page(self) -> bool:
+        return self.page.has_next
+
+    @strawberry.field(description="Whether there is more before this page.")
+    def has_previous_page(self) -> bool:
+        return self.page.has_previous
+
+    @strawberry.field(description="The first item's cursor; null on an empty page.")
+    def start_cursor(self) -> str | None:
+        return encode_cursor(self.page.positions[0], self.ordering) if self.page.positions else None
+
+    @strawberry.field(description="The last item's cursor; null on an empty page.")
+    def end_cursor(self) -> str | None:
+        return encode_cursor(self.page.positions[-1], self.ordering) if self.page.positions else None
 
 
 @strawberry.type(description="An item and its place in the list.")
@@ -50,17 +64,43 @@ class Edge(Generic[N]):
     """Relay's edge."""
 
     node: N = strawberry.field(description="The item.")
-    cursor: str = strawberry.field(description="The item's place, to be passed as after or before.")
+    position: strawberry.Private[Position]
+    ordering: strawberry.Private[Ordering]
+
+    @strawberry.field(description="The item's place, to be passed as after or before.")
+    def cursor(self) -> str:
+        return encode_cursor(self.position, self.ordering)
 
 
 @strawberry.type(description="A page of a list.")
 class Connection(Generic[N]):
-    """Relay's connection, with `nodes` for clients that need no cursors for each item."""
+    """Relay's connection, with `nodes` for clients that need no cursors for each item.
 
-    edges: list[Edge[N]] = strawberry.field(description="The items with their cursors.")
-    nodes: list[N] = strawberry.field(description="The items.")
-    page_info: PageInfo = strawberry.field(description="Where this page lies in the list.")
+    Nothing of it is made before it is asked for: most clients want either edges or nodes, and few want every cursor.
+    """
+
+    page: strawberry.Private[Page[Any]]
+    ordering: strawberry.Private[Ordering]
+    # Any: what a page holds is a record, of which `node` makes an N.
+    node: strawberry.Private[Callable[[Any], Any]]
     count: strawberry.Private[Callable[[], Awaitable[int]]]
+
+    @strawberry.field(description="The items with their cursors.")
+    def edges(self) -> list[Edge[N]]:
+        node, ordering, page = self.node, self.ordering, self.page
+        return [
+            Edge(node=node(item), position=position, ordering=ordering)
+            for item, position in zip(page.items, page.positions, strict=True)
+        ]
+
+    @strawberry.field(description="The items.")
+    def nodes(self) -> list[N]:
+        node = self.node
+        return [node(item) for item in self.page.items]
+
+    @strawberry.field(description="Where this page lies in the list.")
+    def page_info(self) -> PageInfo:
+        return PageInfo(page=self.page, ordering=self.ordering)
 
     @strawberry.field(description="How many items the whole list has. It is counted only when asked for, and costs.")
     async def total_count(self) -> int | None:
@@ -71,19 +111,7 @@ def connection(
     page: Page[R], ordering: Ordering, node: Callable[[R], N], count: Callable[[], Awaitable[int]]
 ) -> Connection[N]:
     """A connection over a page of records; `ordering` is the list's, as given to `page_request`."""
-    nodes = [node(item) for item in page.items]
-    cursors = [encode_cursor(position, ordering) for position in page.positions]
-    return Connection(
-        edges=[Edge(node=item, cursor=cursor) for item, cursor in zip(nodes, cursors, strict=True)],
-        nodes=nodes,
-        page_info=PageInfo(
-            has_next_page=page.has_next,
-            has_previous_page=page.has_previous,
-            start_cursor=cursors[0] if cursors else None,
-            end_cursor=cursors[-1] if cursors else None,
-        ),
-        count=count,
-    )
+    return Connection(page=page, ordering=ordering, node=node, count=count)
 
 
 def page_request(

@@ -18,6 +18,7 @@ from graphql import (
     default_field_resolver,
 )
 
+from api.graphql.compiled import gated
 from api.graphql.context import Context
 from api.graphql.nodes import Node
 from domain.access import Capability
@@ -124,11 +125,10 @@ def _refused(rule: Rule, resolve: Resolver) -> Resolver:
 def _withheld(rule: Rule, resolve: Resolver) -> Resolver:
     capability = rule.capability
 
-    def resolver(source: object, info: GraphQLResolveInfo[Context], **arguments: object) -> object:
-        context = info.context
-        return resolve(source, info, **arguments) if capability is None or context.may(capability) else None
+    def shown(context: Context) -> bool:
+        return capability is None or context.may(capability)
 
-    return resolver
+    return gated(resolve, shown)
 
 
 def _complaints(schema: GraphQLSchema) -> Iterator[str]:

@@ -8,6 +8,7 @@ import httpx2
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from api.graphql.compiled.plans import USES_BEFORE_COMPILING
 from persistence.engine import open_engine
 from tests.api.application import PAY, Florin, Json, Person, payment, running
 from tests.support.database import empty, patient_config
@@ -108,7 +109,9 @@ async def test_cost_is_told_when_asked_for_and_what_was_not_used_is_given_back(
 ) -> None:
     async with running(engine, query_cost_max=20_000, query_cost_per_second=1) as florin:
         await florin.ada.paid()
-        assert "extensions" not in (await florin.ada.send(PAGE, {"n": 100})).json()
+        # A document is read when it is new and compiled when it comes again; both are paid for beside what it costs.
+        for _ in range(USES_BEFORE_COMPILING + 1):
+            assert "extensions" not in (await florin.ada.send(PAGE, {"n": 100})).json()
         by_header = (await florin.ada.send(PAGE, {"n": 100}, X_Florin_Cost="1")).json()["extensions"]["cost"]
         body = json.dumps({"query": PAGE, "variables": {"n": 100}, "extensions": {"cost": True}}).encode()
         by_extension = (await florin.ada.post(body)).json()["extensions"]["cost"]

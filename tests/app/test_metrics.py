@@ -5,6 +5,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from api.graphql.compiled.plans import USES_BEFORE_COMPILING
 from app.metrics import Metrics
 from app.metrics_server import metrics_application, serving_metrics
 from domain.access import Role
@@ -118,6 +119,15 @@ async def test_calls_and_requests_are_counted(engine: AsyncEngine) -> None:
         assert found["florin_request_seconds_count{mutation}"] == 1
         # Metrics are not for the public.
         assert (await florin.http.get("/metrics")).status_code == 404
+
+
+async def test_root_fields_are_counted_by_what_completed_them(engine: AsyncEngine) -> None:
+    async with running(engine) as florin:
+        for _ in range(USES_BEFORE_COMPILING + 2):
+            await florin.ada.ask("{ me { id } }")
+        found = await scrape(florin.parts.metrics, engine)
+        assert found["florin_graphql_root_fields_total{not_compiled}"] == USES_BEFORE_COMPILING
+        assert found["florin_graphql_root_fields_total{compiled}"] == 2
 
 
 async def test_what_a_call_to_the_processor_came_to_is_counted(engine: AsyncEngine) -> None:
