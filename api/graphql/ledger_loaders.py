@@ -1,6 +1,7 @@
 """Dataloaders of the ledger."""
 
 from datetime import datetime
+from functools import cached_property
 
 from strawberry.dataloader import DataLoader
 
@@ -20,20 +21,27 @@ class LedgerLoaders:
         self._batches = batches
         self._reader = reader
         self._actor = actor
-        self.accounts: DataLoader[LedgerAccountId, Account | None] = batches.one(
-            lambda ids: reader.accounts_by_ids(ids, actor)
-        )
-        self.entries: DataLoader[JournalEntryId, JournalEntry | None] = batches.one(
-            lambda ids: reader.entries_by_ids(ids, actor)
-        )
-        self.entry_counts: DataLoader[TransactionId, int] = batches.count(
-            lambda ids: reader.count_entries_of(ids, actor)
-        )
         self._entries_of: dict[PageRequest, DataLoader[TransactionId, Page[JournalEntry]]] = {}
         self._totals: dict[datetime | None, DataLoader[LedgerAccountId, Totals | None]] = {}
 
+    # Each is made when it is first asked for. What one calls holds no `self`: see Loaders.
+
+    @cached_property
+    def accounts(self) -> DataLoader[LedgerAccountId, Account | None]:
+        reader, actor = self._reader, self._actor
+        return self._batches.one(lambda ids: reader.accounts_by_ids(ids, actor))
+
+    @cached_property
+    def entries(self) -> DataLoader[JournalEntryId, JournalEntry | None]:
+        reader, actor = self._reader, self._actor
+        return self._batches.one(lambda ids: reader.entries_by_ids(ids, actor))
+
+    @cached_property
+    def entry_counts(self) -> DataLoader[TransactionId, int]:
+        reader, actor = self._reader, self._actor
+        return self._batches.count(lambda ids: reader.count_entries_of(ids, actor))
+
     def entries_of(self, page: PageRequest) -> DataLoader[TransactionId, Page[JournalEntry]]:
-        # What a loader calls holds no `self`: see Loaders.
         reader, actor = self._reader, self._actor
         return for_page(
             self._entries_of, page, lambda: self._batches.pages(lambda ids: reader.entries_of(ids, page, actor))

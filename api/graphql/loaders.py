@@ -1,6 +1,7 @@
 """Dataloaders: what the fields of one level ask for is fetched in one statement, whatever their number."""
 
 import asyncio
+from functools import cached_property
 
 from strawberry.dataloader import DataLoader
 
@@ -37,64 +38,111 @@ class Loaders:
     """One request's loaders. Every read is made inside the actor's scope."""
 
     def __init__(self, readers: Readers, actor: Actor, clock: Clock) -> None:
-        scope = actor.scope
-        self._scope = scope
-        batches = self._batches = Batches(asyncio.Semaphore(CONNECTIONS_PER_REQUEST))
-        reader = readers.payments
+        self._scope = actor.scope
+        self._actor = actor
+        self._batches = Batches(asyncio.Semaphore(CONNECTIONS_PER_REQUEST))
         self._readers = readers
-        self.ledger = LedgerLoaders(batches, readers.ledger, actor)
-        self.open_sessions: DataLoader[UserId, list[Session] | None] = batches.one(
-            lambda ids: readers.identity.open_sessions_of(ids, clock.now())
-        )
-        self.second_factors: DataLoader[UserId, int] = batches.count(readers.identity.second_factors_of)
-        self.users: DataLoader[UserId, User | None] = batches.one(lambda ids: reader.users_by_ids(ids, actor.people))
-        self.transactions: DataLoader[TransactionId, Transaction | None] = batches.one(
-            lambda ids: reader.transactions_by_ids(ids, scope)
-        )
-        self.refunds: DataLoader[RefundId, Refund | None] = batches.one(lambda ids: reader.refunds_by_ids(ids, scope))
-        self.audit_entries: DataLoader[AuditEntryId, AuditEntry | None] = batches.one(
-            lambda ids: reader.audit_entries_by_ids(ids, scope)
-        )
-        self.webhook_events: DataLoader[WebhookEventId, InboxEntry | None] = batches.one(
-            lambda ids: readers.inbox.events_by_ids(ids, actor)
-        )
-        self.attempts: DataLoader[AttemptId, AttemptView | None] = batches.one(
-            lambda ids: readers.attempts.attempts_by_ids(ids, actor.scope_of(Capability.ATTEMPTS_READ))
-        )
-        self.recoveries: DataLoader[TransactionId, AttemptView | None] = batches.one(
-            lambda ids: readers.attempts.recoveries_of(ids, scope)
-        )
-        self.disputes: DataLoader[DisputeId, Dispute | None] = batches.one(
-            lambda ids: readers.disputes.disputes_by_ids(ids, scope)
-        )
-        self.discrepancies: DataLoader[DiscrepancyId, Discrepancy | None] = batches.one(
-            lambda ids: readers.discrepancies.discrepancies_by_ids(ids, actor)
-        )
-        self.api_keys: DataLoader[ApiKeyId, ApiKey | None] = batches.one(
-            lambda ids: readers.api_keys.keys_by_ids(ids, actor)
-        )
-        self.dispute_counts: DataLoader[TransactionId, int] = batches.count(
-            lambda ids: readers.disputes.count_disputes_of(ids, scope)
-        )
-        self.open_follow_ups: DataLoader[TransactionId, int] = batches.count(
-            lambda ids: readers.follow_ups.open_follow_ups(ids, scope)
-        )
-        self.refund_counts: DataLoader[TransactionId, int] = batches.count(
-            lambda ids: reader.count_refunds_of(ids, scope)
-        )
-        self.audit_log_counts: DataLoader[TransactionId, int] = batches.count(
-            lambda ids: reader.count_audit_log_of(ids, scope)
-        )
-        self.user_transaction_counts: DataLoader[UserId, int] = batches.count(
-            lambda ids: reader.count_transactions_of_users(ids, scope)
-        )
+        self._clock = clock
         self._refunds_of: dict[PageRequest, DataLoader[TransactionId, Page[Refund]]] = {}
         self._disputes_of: dict[PageRequest, DataLoader[TransactionId, Page[Dispute]]] = {}
         self._audit_log_of: dict[PageRequest, DataLoader[TransactionId, Page[AuditEntry]]] = {}
         self._transactions_of: dict[PageRequest, DataLoader[UserId, Page[Transaction]]] = {}
 
-    # A page of children is batched over all parents that ask for the same piece, hence one loader for each piece. What one
-    # calls holds no `self`, so that a request's records are gone with it and need no garbage collector.
+    # Each loader is made when it is first asked for: a request uses some of them. What one calls holds no `self`, so that a
+    # request's records are gone with it and need no garbage collector.
+
+    @cached_property
+    def ledger(self) -> LedgerLoaders:
+        return LedgerLoaders(self._batches, self._readers.ledger, self._actor)
+
+    @cached_property
+    def open_sessions(self) -> DataLoader[UserId, list[Session] | None]:
+        readers, clock = self._readers, self._clock
+        return self._batches.one(lambda ids: readers.identity.open_sessions_of(ids, clock.now()))
+
+    @cached_property
+    def second_factors(self) -> DataLoader[UserId, int]:
+        readers = self._readers
+        return self._batches.count(readers.identity.second_factors_of)
+
+    @cached_property
+    def users(self) -> DataLoader[UserId, User | None]:
+        reader, actor = self._readers.payments, self._actor
+        return self._batches.one(lambda ids: reader.users_by_ids(ids, actor.people))
+
+    @cached_property
+    def transactions(self) -> DataLoader[TransactionId, Transaction | None]:
+        reader, scope = self._readers.payments, self._scope
+        return self._batches.one(lambda ids: reader.transactions_by_ids(ids, scope))
+
+    @cached_property
+    def refunds(self) -> DataLoader[RefundId, Refund | None]:
+        reader, scope = self._readers.payments, self._scope
+        return self._batches.one(lambda ids: reader.refunds_by_ids(ids, scope))
+
+    @cached_property
+    def audit_entries(self) -> DataLoader[AuditEntryId, AuditEntry | None]:
+        reader, scope = self._readers.payments, self._scope
+        return self._batches.one(lambda ids: reader.audit_entries_by_ids(ids, scope))
+
+    @cached_property
+    def webhook_events(self) -> DataLoader[WebhookEventId, InboxEntry | None]:
+        readers, actor = self._readers, self._actor
+        return self._batches.one(lambda ids: readers.inbox.events_by_ids(ids, actor))
+
+    @cached_property
+    def attempts(self) -> DataLoader[AttemptId, AttemptView | None]:
+        readers, actor = self._readers, self._actor
+        return self._batches.one(
+            lambda ids: readers.attempts.attempts_by_ids(ids, actor.scope_of(Capability.ATTEMPTS_READ))
+        )
+
+    @cached_property
+    def recoveries(self) -> DataLoader[TransactionId, AttemptView | None]:
+        readers, scope = self._readers, self._scope
+        return self._batches.one(lambda ids: readers.attempts.recoveries_of(ids, scope))
+
+    @cached_property
+    def disputes(self) -> DataLoader[DisputeId, Dispute | None]:
+        readers, scope = self._readers, self._scope
+        return self._batches.one(lambda ids: readers.disputes.disputes_by_ids(ids, scope))
+
+    @cached_property
+    def discrepancies(self) -> DataLoader[DiscrepancyId, Discrepancy | None]:
+        readers, actor = self._readers, self._actor
+        return self._batches.one(lambda ids: readers.discrepancies.discrepancies_by_ids(ids, actor))
+
+    @cached_property
+    def api_keys(self) -> DataLoader[ApiKeyId, ApiKey | None]:
+        readers, actor = self._readers, self._actor
+        return self._batches.one(lambda ids: readers.api_keys.keys_by_ids(ids, actor))
+
+    @cached_property
+    def dispute_counts(self) -> DataLoader[TransactionId, int]:
+        readers, scope = self._readers, self._scope
+        return self._batches.count(lambda ids: readers.disputes.count_disputes_of(ids, scope))
+
+    @cached_property
+    def open_follow_ups(self) -> DataLoader[TransactionId, int]:
+        readers, scope = self._readers, self._scope
+        return self._batches.count(lambda ids: readers.follow_ups.open_follow_ups(ids, scope))
+
+    @cached_property
+    def refund_counts(self) -> DataLoader[TransactionId, int]:
+        reader, scope = self._readers.payments, self._scope
+        return self._batches.count(lambda ids: reader.count_refunds_of(ids, scope))
+
+    @cached_property
+    def audit_log_counts(self) -> DataLoader[TransactionId, int]:
+        reader, scope = self._readers.payments, self._scope
+        return self._batches.count(lambda ids: reader.count_audit_log_of(ids, scope))
+
+    @cached_property
+    def user_transaction_counts(self) -> DataLoader[UserId, int]:
+        reader, scope = self._readers.payments, self._scope
+        return self._batches.count(lambda ids: reader.count_transactions_of_users(ids, scope))
+
+    # A page of children is batched over all parents that ask for the same piece, hence one loader for each piece.
 
     def refunds_of(self, page: PageRequest) -> DataLoader[TransactionId, Page[Refund]]:
         reader, scope = self._readers.payments, self._scope
