@@ -12,7 +12,7 @@ from domain.payments.attempt import AttemptKind
 from domain.payments.attempt_queries import GRAVITY, AttemptFilter, AttemptView, RecoveryState
 from domain.payments.queries import Page, PageRequest
 from persistence.attention import ATTEMPTS_NEEDING_ATTENTION, UNRESOLVED
-from persistence.batched_reader import BatchedReader, Selection, any_of, array, of_visible, owned
+from persistence.batched_reader import BatchedReader, Selection, array, of_visible, owned
 from persistence.paging import Keyset
 from persistence.rows import Row
 from persistence.statements import Statement, Values
@@ -20,10 +20,8 @@ from persistence.tables import attempts
 
 _c = attempts.c
 _OLDEST_FIRST = Keyset(_c.first_sent_at, _c.id, descending=False)
-# Texts, so that PostgreSQL can tell that they imply the conditions of the partial indexes, which hold only these.
-_NOT_DONE: ColumnElement[bool] = or_(
-    literal_column("attempts.state = 'OPEN'"), literal_column("attempts.state IN ('MANUAL', 'PARKED')")
-)
+# As text, so that PostgreSQL can tell that it is the condition of the partial index.
+_NOT_DONE: ColumnElement[bool] = literal_column("attempts.state IN ('OPEN', 'MANUAL', 'PARKED')")
 _STATE = case(
     (_c.state != "OPEN", _c.state),
     (UNRESOLVED, RecoveryState.UNRESOLVED.value),
@@ -54,9 +52,9 @@ _ATTEMPTS = Selection(
         "not_done": _NOT_DONE,
         "needing_attention": _c.id.in_(ATTEMPTS_NEEDING_ATTENTION),
         "states": any_(bindparam("states", type_=ARRAY(String))) == _STATE,
-        "kinds": any_of(_c.kind, "kinds"),
         "transaction_id": _c.transaction_id == bindparam("transaction_id"),
     },
+    {"kinds": _c.kind},
 )
 _RECOVERIES = Selection(
     attempts,

@@ -1,14 +1,30 @@
 """What readers share: pages and counts, of many parents' children in one statement too, and scopes as conditions."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, FromClause, Select, any_, bindparam, func, literal_column, select, true
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    FromClause,
+    Select,
+    any_,
+    bindparam,
+    exists,
+    func,
+    literal_column,
+    not_,
+    select,
+    true,
+    union_all,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
+from sqlalchemy.dialects.postgresql import array as literal_array
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from domain.access import Actor, Capability, Scope
@@ -24,6 +40,10 @@ Id = TypeVar("Id", bound=UUID)
 
 # How many texts are kept of each kind: filters can be combined in more ways than anybody does combine them.
 _TEXTS_MAX: Final = 512
+# Of how many values each has its page cut by itself. A list of more is not likely to leave out much.
+_PIECES_MAX: Final = 8
+# So many rows of a list are looked through for what may be in most of them, which takes a few milliseconds.
+_PROBED: Final = 5000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,27 +51,32 @@ class Selection:
     """What is read of one kind of record, and the conditions under which it can be read, by name.
 
     A read names its conditions by the values that it gives for them, so that what cannot be put into a condition cannot be
-    asked for. Where `branches` are given, pages are cut from each of them and then merged: see `_page_statement`.
+    asked for. `lists` are the columns of those conditions that are given several values. Where there are `branches`, a page is
+    cut from each of them, and these are merged.
     """
 
     table: FromClause
     columns: Sequence[ColumnElement[Any]]
     id: ColumnElement[Any]
     conditions: Mapping[str, ColumnElement[bool]]
+    lists: Mapping[str, Column[Any]] = field(default_factory=dict)
     branches: FromClause | None = None
+    # Conditions in the form that has the planner go by their own index.
+    sought: Mapping[str, ColumnElement[bool]] = field(default_factory=dict)
 
     def where(self, names: frozenset[str]) -> Select[*tuple[Any, ...]]:
         return select(*self.columns).where(*self.all_of(names))
 
     def all_of(self, names: frozenset[str]) -> list[ColumnElement[bool]]:
         named = [condition for name, condition in self.conditions.items() if name in names]
+        named += [any_of(column, name) for name, column in self.lists.items() if name in names]
         # As text: SQLAlchemy's own false() leaves out all that stands beside it, and with it the parameters that are given.
         return [*named, literal_column("false")] if "nobody" in names else named
 
     def compiled(self, statement: Select[*tuple[Any, ...]], names: frozenset[str]) -> Statement:
         """Raises KeyError for a name that is neither a condition nor a part of one, lest a read goes on without it."""
         made = compiled(statement)
-        if unknown := names - self.conditions.keys() - {"nobody", *made.names}:
+        if unknown := names - self.conditions.keys() - self.lists.keys() - {"nobody", *made.names}:
             raise KeyError(*unknown)
         return made
 
@@ -88,10 +113,26 @@ class BatchedReader:
         return {row["id"]: record(row) for row in rows}
 
     async def _page(
-        self, selection: Selection, values: Values, keyset: Keyset, page: PageRequest, record: Callable[[Row], T]
+        self,
+        selection: Selection,
+        values: Values,
+        keyset: Keyset,
+        page: PageRequest,
+        record: Callable[[Row], T],
+        *,
+        piecewise: str | None = None,
+        probed: str = "",
     ) -> Page[T]:
-        statement = _page_statement(selection, keyset, Ends.of(page), frozenset(values))
-        rows = await self._rows(statement, {**values, **keyset.values(page)})
+        """`piecewise` names the list for each of whose values the page is cut by itself, where there are few of them.
+
+        `probed` names a condition of which nobody can tell whether most rows meet it or hardly any: see `_probing`.
+        """
+        shape = _Shape(keyset, Ends.of(page), probed=probed)
+        wanted = {**values, **keyset.values(page)}
+        if piecewise is not None and 0 < len(each := _listed(values[piecewise])) <= _PIECES_MAX:
+            shape = replace(shape, piecewise=piecewise, pieces=len(each))
+            wanted |= {f"{piecewise}_{number}": value for number, value in enumerate(each)}
+        rows = await self._rows(_page_statement(selection, shape, frozenset(values)), wanted)
         return keyset.page_of(rows, page, record)
 
     async def _count(self, selection: Selection, values: Values) -> int:
@@ -113,19 +154,59 @@ def _by_ids_statement(selection: Selection, names: frozenset[str]) -> Statement:
     return selection.compiled(selection.where(names).where(selection.id == any_(array("ids"))), names)
 
 
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What of a page decides over its statement's text."""
+
+    keyset: Keyset
+    ends: Ends
+    piecewise: str = ""
+    pieces: int = 0
+    probed: str = ""
+
+
 @lru_cache(_TEXTS_MAX)
-def _page_statement(selection: Selection, keyset: Keyset, ends: Ends, names: frozenset[str]) -> Statement:
-    """Where there are branches, a page of each is cut by the index, and what is sorted is no more than those pages.
+def _page_statement(selection: Selection, shape: _Shape, names: frozenset[str]) -> Statement:
+    """Where there are pieces or branches, a page of each is cut by the index, and no more is sorted than those pages.
 
     Of rows of several statuses in the order of time, say, an index by status and time finds each status's own in order. Asked
-    for them all at once, PostgreSQL would sort every one of them, or go through the rows of every other status too.
+    for them all at once, PostgreSQL would sort every one of them, or go through the rows of every other status too. It knows how
+    many rows a status has only where that is a value of its own, and not one of a table that is joined.
     """
+    keyset, ends = shape.keyset, shape.ends
+    if shape.pieces:
+        column, others = selection.lists[shape.piecewise], names - {shape.piecewise}
+        value = (bindparam(f"{shape.piecewise}_{number}", type_=column.type) for number in range(shape.pieces))
+        cut = [keyset.cut(selection.where(others).where(column == each), ends) for each in value]
+        if len(cut) == 1:
+            return selection.compiled(cut[0], names)
+        pieces = union_all(*cut).subquery("pieces")
+        return selection.compiled(keyset.merge(pieces, ends, select(*pieces.c)), names)
+    if shape.probed:
+        return selection.compiled(_probing(selection, shape, names), names)
     piece = keyset.cut(selection.where(names), ends)
     if selection.branches is None:
         return selection.compiled(piece, names)
-    pieces = piece.lateral("piece")
-    whole = select(*pieces.c).select_from(selection.branches.join(pieces, true()))
-    return selection.compiled(keyset.merge(pieces, ends, whole), names)
+    branch = piece.lateral("piece")
+    whole = select(*branch.c).select_from(selection.branches.join(branch, true()))
+    return selection.compiled(keyset.merge(branch, ends, whole), names)
+
+
+def _probing(selection: Selection, shape: _Shape, names: frozenset[str]) -> Select[*tuple[Any, ...]]:
+    """A page out of the next few thousand rows of the list or, where those do not fill it, by the condition's own index.
+
+    A condition that many rows meet fills the page at once, and its index would find all of them, to be sorted. One that few
+    meet is found by its index at once, and the list would have to be looked through to its end.
+    """
+    keyset, ends, others = shape.keyset, shape.ends, names - {shape.probed}
+    met = selection.conditions[shape.probed].label("met")
+    near = keyset.cut(selection.where(others).add_columns(met), ends, literal_column(str(_PROBED))).subquery("near")
+    columns = [near.c[str(column.key)] for column in selection.columns]
+    first = keyset.merge(near, ends, select(*columns).where(near.c.met)).cte("first")
+    filled = select(func.count() >= bindparam("limit", type_=BigInteger)).select_from(first).scalar_subquery()
+    rest = keyset.cut(selection.where(others).where(not_(filled), selection.sought[shape.probed]), ends)
+    pieces = union_all(select(*first.c).where(filled), rest).subquery("pieces")
+    return keyset.merge(pieces, ends, select(*pieces.c))
 
 
 @lru_cache(_TEXTS_MAX)
@@ -133,9 +214,14 @@ def _pages_statement(
     selection: Selection, parent_column: ColumnElement[Any], keyset: Keyset, ends: Ends, names: frozenset[str]
 ) -> Statement:
     """Each parent's page is cut by the index on its own, so that one with many children costs what one with few does."""
-    parents = func.unnest(array("parent_ids")).table_valued("parent_id", name="parents").render_derived()
+    parents = func.unnest(array("parent_ids")).table_valued("parent_id").render_derived("parents")
     parent_id: ColumnElement[Any] = parents.c.parent_id
-    piece = keyset.cut(selection.where(names).where(parent_column == parent_id), ends).lateral("piece")
+    children = selection.where(names).where(parent_column == parent_id)
+    if "owner" in names and parent_column.table is not transactions:
+        # Asked once of each parent, and not of each of its children.
+        own = exists().where(transactions.c.id == parent_id, transactions.c.user_id == bindparam("owner"))
+        children = selection.where(names - {"owner"}).where(parent_column == parent_id, own.correlate(parents))
+    piece = keyset.cut(children, ends).lateral("piece")
     return selection.compiled(select(parent_id, piece).select_from(parents.join(piece, true())), names)
 
 
@@ -159,9 +245,27 @@ def array(name: str) -> ColumnElement[Any]:
     return bindparam(name, type_=ARRAY(PG_UUID))
 
 
-def any_of(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+def any_of(column: Column[Any], name: str) -> ColumnElement[bool]:  # Any: columns are of several types
     """Whether a column has one of several values, which are one array parameter."""
-    return column == any_(bindparam(name, type_=ARRAY(column.type)))
+    return column == any_(_list(name, column))
+
+
+def _list(name: str, column: Column[Any]) -> ColumnElement[Any]:  # Any: columns are of several types
+    return bindparam(name, type_=ARRAY(column.type))
+
+
+def _listed(value: object) -> Sequence[object]:
+    if not isinstance(value, list):
+        raise TypeError("A condition with several values takes a list.")
+    return value
+
+
+def one_of_one(column: Column[T], name: str) -> ColumnElement[bool]:
+    """Whether a column has a value, in a form that the planner does not take for settled.
+
+    What is settled it strikes out of an order, and of a keyset's `within` it has to know.
+    """
+    return column == any_(literal_array([bindparam(name, type_=column.type)]))
 
 
 def owned(scope: Scope) -> Values:

@@ -23,7 +23,7 @@ from domain.reconciliation.discrepancies import (
     Subject,
     SubjectKind,
 )
-from persistence.batched_reader import BatchedReader, Selection, any_of, seen_with
+from persistence.batched_reader import BatchedReader, Selection, seen_with
 from persistence.paging import Keyset
 from persistence.rows import Row
 from persistence.statements import Values
@@ -147,13 +147,13 @@ _DISCREPANCIES = Selection(
     tuple(_C),
     _C.id,
     {
-        "kinds": any_of(_C.kind, "kinds"),
         "open": _OPEN,
         "resolved": ~_OPEN,
         "transaction_id": _C.transaction_id == bindparam("transaction_id"),
         "first_seen_from": _C.first_seen_at >= bindparam("first_seen_from"),
         "first_seen_to": _C.first_seen_at < bindparam("first_seen_to"),
     },
+    {"kinds": _C.kind},
 )
 
 
@@ -168,7 +168,9 @@ class SqlDiscrepancyReader(BatchedReader):
         )
 
     async def discrepancies(self, actor: Actor, where: DiscrepancyFilter, page: PageRequest) -> Page[Discrepancy]:
-        return await self._page(_DISCREPANCIES, _values_of(actor, where), _LATEST_FIRST, page, _discrepancy_of)
+        by_kind = where.kinds is not None and where.resolved is not False and where.transaction_id is None
+        values, piecewise = _values_of(actor, where), "kinds" if by_kind else None
+        return await self._page(_DISCREPANCIES, values, _LATEST_FIRST, page, _discrepancy_of, piecewise=piecewise)
 
     async def count_discrepancies(self, actor: Actor, where: DiscrepancyFilter) -> int:
         return await self._count(_DISCREPANCIES, _values_of(actor, where))

@@ -11,7 +11,7 @@ from domain.identity.sessions import Session
 from domain.identity.users import User
 from domain.ids import SessionId, UserId
 from domain.payments.queries import Page, PageRequest
-from persistence.batched_reader import BatchedReader, Selection, any_of, array, owned
+from persistence.batched_reader import BatchedReader, Selection, array, owned
 from persistence.paging import Keyset
 from persistence.sessions import session_of
 from persistence.statements import Values, compiled
@@ -53,10 +53,10 @@ _USERS = Selection(
         "owner": users.c.id == bindparam("owner"),
         # No pattern: what somebody types may hold % and _.
         "text": func.strpos(func.lower(users.c.name + " " + users.c.email), func.lower(bindparam("text"))) > 0,
-        "roles": any_of(users.c.role, "roles"),
         "disabled": users.c.disabled_at.is_not(None),
         "not_disabled": users.c.disabled_at.is_(None),
     },
+    {"roles": users.c.role},
 )
 
 
@@ -79,7 +79,9 @@ class SqlIdentityReader(BatchedReader):
         return found
 
     async def users(self, actor: Actor, where: UserFilter, page: PageRequest) -> Page[User]:
-        return await self._page(_USERS, _values_of(actor, where), _NEWEST_FIRST, page, user_of)
+        by_role = where.roles is not None and where.disabled is not True and actor.people.owner is None
+        values, piecewise = _values_of(actor, where), "roles" if by_role else None
+        return await self._page(_USERS, values, _NEWEST_FIRST, page, user_of, piecewise=piecewise)
 
     async def count_users(self, actor: Actor, where: UserFilter) -> int:
         return await self._count(_USERS, _values_of(actor, where))

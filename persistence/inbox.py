@@ -10,7 +10,7 @@ from domain.ids import TransactionId, WebhookEventId
 from domain.messaging.inbox import Excerpt, InboxEntry, InboxFilter
 from domain.messaging.webhook_events import EventState
 from domain.payments.queries import Page, PageRequest
-from persistence.batched_reader import BatchedReader, Selection, any_of, seen_with
+from persistence.batched_reader import BatchedReader, Selection, seen_with
 from persistence.paging import Keyset
 from persistence.rows import Row
 from persistence.statements import Values
@@ -29,12 +29,11 @@ _EVENTS = Selection(
     _COLUMNS,
     _c.public_id,
     {
-        "states": any_of(_c.state, "states"),
-        "types": any_of(_c.type, "types"),
         "reference": _c.reference == bindparam("reference"),
         "received_from": _c.received_at >= bindparam("received_from"),
         "received_to": _c.received_at < bindparam("received_to"),
     },
+    {"states": _c.state, "types": _c.type},
 )
 
 
@@ -49,7 +48,8 @@ class SqlInboxReader(BatchedReader):
         return await self._by_ids(ids, _EVENTS, seen_with(Capability.WEBHOOKS_READ, actor), self._entry_of)
 
     async def events(self, actor: Actor, where: InboxFilter, page: PageRequest) -> Page[InboxEntry]:
-        return await self._page(_EVENTS, _values_of(actor, where), _LATEST_FIRST, page, self._entry_of)
+        values, piecewise = _values_of(actor, where), _piecewise(where)
+        return await self._page(_EVENTS, values, _LATEST_FIRST, page, self._entry_of, piecewise=piecewise)
 
     async def count(self, actor: Actor, where: InboxFilter) -> int:
         return await self._count(_EVENTS, _values_of(actor, where))
@@ -71,6 +71,14 @@ class SqlInboxReader(BatchedReader):
             received_at=row["received_at"],
             settled_at=row["settled_at"],
         )
+
+
+def _piecewise(where: InboxFilter) -> str | None:
+    if where.reference is not None:
+        return None
+    if where.states is not None:
+        return "states"
+    return None if where.types is None else "types"
 
 
 def _values_of(actor: Actor, where: InboxFilter) -> Values:

@@ -14,7 +14,7 @@ from domain.ledger.accounts import Account, AccountKind
 from domain.ledger.entries import JournalEntry
 from domain.ledger.queries import AccountFilter, JournalFilter, KindTotals, Totals
 from domain.payments.queries import Page, PageRequest
-from persistence.batched_reader import BatchedReader, Selection, any_of, array, of_visible, owned, seen_with
+from persistence.batched_reader import BatchedReader, Selection, array, of_visible, owned, seen_with
 from persistence.ledger import ENTRY_COLUMNS, account_of, journal_entry_of
 from persistence.paging import Keyset
 from persistence.statements import Statement, Values
@@ -39,10 +39,9 @@ _ACCOUNTS = Selection(
     tuple(_account),
     _account.id,
     {
-        "kinds": any_of(_account.kind, "kinds"),
-        "currencies": any_of(_account.currency, "currencies"),
         "user_id": _account.user_id == bindparam("user_id"),
     },
+    {"kinds": _account.kind, "currencies": _account.currency},
 )
 _ENTRIES = Selection(
     journal_entries,

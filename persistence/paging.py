@@ -13,6 +13,7 @@ from persistence.statements import Values
 T = TypeVar("T")
 
 _BIGINT_MIN, _BIGINT_MAX = -(2**63), 2**63 - 1
+_LIMIT = bindparam("limit", type_=BigInteger)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,29 +37,40 @@ class Keyset:
     value: Column[Any]
     id: ColumnElement[Any]
     descending: bool
+    # What the rows have in common, where the index that has them in order begins with it.
+    within: Column[Any] | None = None
+    # No two rows have the same value: the id has no tie to break.
+    unique: bool = False
 
     # Any: the columns of the statement are the caller's.
-    def cut(self, statement: Select[*tuple[Any, ...]], ends: Ends) -> Select[*tuple[Any, ...]]:
-        """The statement for a page: one row more than asked for, which tells whether there are more."""
-        row = tuple_(self.value, self.id)
+    def cut(
+        self, statement: Select[*tuple[Any, ...]], ends: Ends, rows: ColumnElement[int] | None = None
+    ) -> Select[*tuple[Any, ...]]:
+        """The statement for a page: one row more than asked for, which tells whether there are more; or for so many `rows`."""
+        row: ColumnElement[Any] = self.value if self.unique else tuple_(self.value, self.id)
         if ends.after:
             bound = self._bound("after")
             statement = statement.where(row < bound if self.descending else row > bound)
         if ends.before:
             bound = self._bound("before")
             statement = statement.where(row > bound if self.descending else row < bound)
-        return self.sort(statement, ends, self.value, self.id)
+        columns: list[ColumnElement[Any]] = [self.value] if self.unique else [self.value, self.id]
+        if self.within is not None:
+            columns.insert(0, self.within)
+        return self._sort(statement, ends, *columns).limit(_LIMIT if rows is None else rows)
 
     def merge(self, pieces: FromClause, ends: Ends, statement: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
         """The page of the whole list, of pieces that `cut` has made of its parts."""
-        return self.sort(statement, ends, pieces.c[self.value.name], pieces.c.id)
+        columns = [pieces.c[self.value.name], pieces.c.id]
+        if self.within is not None:
+            columns.insert(0, pieces.c[self.within.name])
+        return self._sort(statement, ends, *columns).limit(_LIMIT)
 
-    def sort(
+    def _sort(
         self, statement: Select[*tuple[Any, ...]], ends: Ends, *columns: ColumnElement[Any]
     ) -> Select[*tuple[Any, ...]]:
         descending = self.descending is not ends.from_end
-        order = [column.desc() if descending else column.asc() for column in columns]
-        return statement.order_by(*order).limit(bindparam("limit", type_=BigInteger))
+        return statement.order_by(*(column.desc() if descending else column.asc() for column in columns))
 
     def values(self, page: PageRequest) -> Values:
         """What `cut`'s statement takes."""
@@ -85,7 +97,8 @@ class Keyset:
 
     def _bound(self, end: str) -> ColumnElement[Any]:  # Any: as the columns are
         value, id_ = f"{end}_value", f"{end}_id"
-        return tuple_(bindparam(value, type_=self.value.type), bindparam(id_, type_=self.id.type))
+        bound = bindparam(value, type_=self.value.type)
+        return bound if self.unique else tuple_(bound, bindparam(id_, type_=self.id.type))
 
 
 def _within_bigint(position: Position) -> object:

@@ -1,6 +1,7 @@
 """Reads for lists, nodes and dataloaders. Each is one statement on a connection of its own, inside its actor's scope."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from sqlalchemy import ColumnElement, bindparam, literal_column, not_
 
@@ -12,16 +13,15 @@ from domain.payments.queries import Order, Page, PageRequest, RefundFilter, Tran
 from domain.payments.refund import Refund
 from domain.payments.transaction import Transaction
 from persistence.audit import audit_entry_of
-from persistence.batched_reader import BatchedReader, Selection, any_of, of_visible, owned
+from persistence.batched_reader import BatchedReader, Selection, of_visible, one_of_one, owned
 from persistence.paging import Keyset
 from persistence.refunds import refund_of
 from persistence.statements import Values
 from persistence.tables import audit_entries, refunds, transactions, users
 from persistence.transaction_list import (
-    KEYSETS,
     NEWEST_FIRST,
     TRANSACTIONS,
-    selection_of,
+    cut_of,
     values_of,
     values_of_page,
 )
@@ -30,7 +30,8 @@ from persistence.users import user_of
 
 _OLDEST_REFUND_FIRST = Keyset(refunds.c.created_at, refunds.c.id, descending=False)
 _NEWEST_REFUND_FIRST = Keyset(refunds.c.created_at, refunds.c.id, descending=True)
-_OLDEST_ENTRY_FIRST = Keyset(audit_entries.c.number, audit_entries.c.id, descending=False)
+_NEWEST_REFUND_OF_ONE_FIRST = replace(_NEWEST_REFUND_FIRST, within=refunds.c.transaction_id)
+_OLDEST_ENTRY_FIRST = Keyset(audit_entries.c.number, audit_entries.c.id, descending=False, unique=True)
 
 # Written out, so that the index of those that wait is used.
 _WAITING: ColumnElement[bool] = literal_column("refunds.status = 'PENDING_APPROVAL'")
@@ -40,11 +41,11 @@ _REFUNDS = Selection(
     refunds.c.id,
     {
         "owner": of_visible(refunds.c.transaction_id),
-        "statuses": any_of(refunds.c.status, "statuses"),
         "waiting": _WAITING,
         "not_waiting": not_(_WAITING),
-        "transaction_id": refunds.c.transaction_id == bindparam("transaction_id"),
+        "transaction_id": one_of_one(refunds.c.transaction_id, "transaction_id"),
     },
+    {"statuses": refunds.c.status},
 )
 _AUDIT_ENTRIES = Selection(
     audit_entries, tuple(audit_entries.c), audit_entries.c.id, {"owner": of_visible(audit_entries.c.transaction_id)}
@@ -61,9 +62,10 @@ class SqlReader(BatchedReader):
     async def transactions(
         self, scope: Scope, where: TransactionFilter, order: Order, page: PageRequest
     ) -> Page[Transaction]:
-        selection = selection_of(scope, where, order)
+        selection, keyset, piecewise = cut_of(scope, where, order)
         values = {**owned(scope), **values_of_page(selection, where)}
-        return await self._page(selection, values, KEYSETS[order.field, order.direction], page, transaction_of)
+        probed = "text" if "text" in values else ""
+        return await self._page(selection, values, keyset, page, transaction_of, piecewise=piecewise, probed=probed)
 
     async def count_transactions(self, scope: Scope, where: TransactionFilter) -> int:
         return await self._count(TRANSACTIONS, {**owned(scope), **values_of(where)})
@@ -76,7 +78,10 @@ class SqlReader(BatchedReader):
 
     async def refunds(self, scope: Scope, where: RefundFilter, page: PageRequest) -> Page[Refund]:
         values = {**owned(scope), **_values_of_refunds(where)}
-        return await self._page(_REFUNDS, values, _NEWEST_REFUND_FIRST, page, refund_of)
+        by_status = where.statuses is not None and where.transaction_id is None and scope.owner is None
+        keyset = _NEWEST_REFUND_FIRST if where.transaction_id is None else _NEWEST_REFUND_OF_ONE_FIRST
+        piecewise = "statuses" if by_status else None
+        return await self._page(_REFUNDS, values, keyset, page, refund_of, piecewise=piecewise)
 
     async def count_refunds(self, scope: Scope, where: RefundFilter) -> int:
         return await self._count(_REFUNDS, {**owned(scope), **_values_of_refunds(where)})

@@ -1,5 +1,6 @@
 """The database's schema: bring it to the newest version, and tell whether it is there."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,12 +10,14 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.util import await_only
 
 from persistence.engine import reachable
 from persistence.roles import ApplicationRole, grant
 
 # Any number will do, as long as every process that migrates takes the same one.
 _MIGRATION_LOCK = 5_171_402_883_614
+_PAUSE_SECONDS = 0.2
 
 
 def _config(connection: Connection) -> Config:
@@ -40,12 +43,10 @@ async def migrate(
     """
 
     def upgrade(connection: Connection) -> None:
-        # Building an index on a large table takes longer than any request may, and so does waiting for whoever builds it.
+        # Building an index on a large table takes longer than any request may.
         connection.execute(text("SET statement_timeout = 0"))
-        connection.execute(text("SET lock_timeout = 0"))
-        connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": _MIGRATION_LOCK})
-        connection.execute(text("RESET lock_timeout"))
         connection.commit()
+        _take_turn(connection)
         try:
             config = _config(connection)
             script = ScriptDirectory.from_config(config)
@@ -67,6 +68,18 @@ async def migrate(
 
     async with reachable(), engine.connect() as connection:
         await connection.run_sync(upgrade)
+
+
+def _take_turn(connection: Connection) -> None:
+    """Wait until nobody else migrates, for as long as that takes.
+
+    It is asked for again and again: whoever waits inside a statement holds a snapshot, and an index that is built concurrently
+    waits for every snapshot to end.
+    """
+    while not connection.execute(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": _MIGRATION_LOCK}).scalar_one():
+        connection.commit()
+        await_only(asyncio.sleep(_PAUSE_SECONDS))
+    connection.commit()
 
 
 async def current_revision(engine: AsyncEngine) -> str | None:

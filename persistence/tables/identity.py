@@ -32,6 +32,8 @@ users = Table(
     CheckConstraint("role IN ('CUSTOMER', 'SUPPORT', 'ADMIN')", name="role"),
     Index("uq_users_email_lower", func.lower(text("email")), unique=True),
     Index("ix_users_created_at_id", "created_at", "id"),
+    Index("ix_users_role_created_at_id", "role", "created_at", "id"),
+    Index("ix_users_disabled", "created_at", "id", postgresql_where=text("disabled_at IS NOT NULL")),
 )
 
 # Whom identity providers vouch for, by what they call them (issuer and subject), which never changes hands as addresses do.

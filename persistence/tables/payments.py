@@ -90,6 +90,8 @@ transactions = Table(
     Index("ix_transactions_user_id_amount_id", "user_id", "amount", "id"),
     Index("ix_transactions_status_created_at_id", "status", "created_at", "id"),
     Index("ix_transactions_currency_created_at_id", "currency", "created_at", "id"),
+    Index("ix_transactions_status_amount_id", "status", "amount", "id"),
+    Index("ix_transactions_currency_amount_id", "currency", "amount", "id"),
     Index("ix_transactions_search", "search", postgresql_using="gin"),
 )
 
@@ -120,6 +122,7 @@ refunds = Table(
     CheckConstraint("decided_by <> requested_by", name="decided_by"),
     Index("ix_refunds_transaction_id_created_at_id", "transaction_id", "created_at", "id"),
     Index("ix_refunds_created_at_id", "created_at", "id"),
+    Index("ix_refunds_status_created_at_id", "status", "created_at", "id"),
     Index("ix_refunds_waiting", "created_at", "id", postgresql_where=text("status = 'PENDING_APPROVAL'")),
 )
 
@@ -190,6 +193,12 @@ attempts = Table(
     Index("uq_attempts_refund", "refund_id", unique=True, postgresql_where=text("kind = 'REFUND'")),
     Index("ix_attempts_due", "next_check_at", postgresql_where=text("state = 'OPEN'")),
     Index("ix_attempts_transaction_id", "transaction_id"),
+    Index(
+        "ix_attempts_not_done",
+        "first_sent_at",
+        "id",
+        postgresql_where=text("state IN ('OPEN', 'MANUAL', 'PARKED')"),
+    ),
     # What may need a person. A payment that goes well never enters either of them.
     Index("ix_attempts_left", "transaction_id", postgresql_where=text("state IN ('MANUAL', 'PARKED')")),
     Index(

@@ -53,6 +53,8 @@ discrepancies = Table(
         postgresql_where=text("resolved_at IS NULL"),
     ),
     Index("ix_discrepancies_first_seen_at_id", "first_seen_at", "id"),
+    Index("ix_discrepancies_kind_first_seen_at_id", "kind", "first_seen_at", "id"),
+    Index("ix_discrepancies_open", "first_seen_at", "id", postgresql_where=text("resolved_at IS NULL")),
     Index("ix_discrepancies_subject_kind_reference", "subject_kind", "reference"),
     Index("ix_discrepancies_transaction_id", "transaction_id"),
     Index("ix_discrepancies_waiting", "last_seen_at", postgresql_where=text("resolved_at IS NULL")),
