@@ -18,6 +18,7 @@ from sqlalchemy import (
     func,
     literal_column,
     not_,
+    or_,
     select,
     true,
     union_all,
@@ -200,12 +201,15 @@ def _probing(selection: Selection, shape: _Shape, names: frozenset[str]) -> Sele
     """
     keyset, ends, others = shape.keyset, shape.ends, names - {shape.probed}
     met = selection.conditions[shape.probed].label("met")
-    near = keyset.cut(selection.where(others).add_columns(met), ends, literal_column(str(_PROBED))).subquery("near")
+    near = keyset.cut(selection.where(others).add_columns(met), ends, literal_column(str(_PROBED))).cte("near")
     columns = [near.c[str(column.key)] for column in selection.columns]
     first = keyset.merge(near, ends, select(*columns).where(near.c.met)).cte("first")
-    filled = select(func.count() >= bindparam("limit", type_=BigInteger)).select_from(first).scalar_subquery()
-    rest = keyset.cut(selection.where(others).where(not_(filled), selection.sought[shape.probed]), ends)
-    pieces = union_all(select(*first.c).where(filled), rest).subquery("pieces")
+    # Full, or all that there is: the list ends among the rows that were looked through.
+    full = select(func.count() >= bindparam("limit", type_=BigInteger)).select_from(first).scalar_subquery()
+    ended = select(func.count() < _PROBED).select_from(near).scalar_subquery()
+    done = or_(full, ended)
+    rest = keyset.cut(selection.where(others).where(not_(done), selection.sought[shape.probed]), ends)
+    pieces = union_all(select(*first.c).where(done), rest).subquery("pieces")
     return keyset.merge(pieces, ends, select(*pieces.c))
 
 

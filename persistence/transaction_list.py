@@ -1,11 +1,10 @@
 """The list of transactions: its filters and orders as conditions, each of them with an index to go by."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
-from sqlalchemy import BigInteger, ColumnElement, and_, bindparam, func, literal_column, not_, or_
+from sqlalchemy import BigInteger, ColumnElement, and_, bindparam, false, func, literal_column, not_, or_
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from domain.access import Scope
@@ -54,10 +53,10 @@ def _listed(exponent: int) -> str:
     return ", ".join(f"'{currency.value}'" for currency in sorted(Currency) if currency.exponent == exponent)
 
 
-def _found_by(name: str) -> ColumnElement[bool]:
-    return _c.search.bool_op("@@")(func.to_tsquery(literal_column("'simple'"), bindparam(name)))
-
-
+_found = _c.search.bool_op("@@")(func.to_tsquery(literal_column("'simple'"), bindparam("text")))
+# The beginning of a word is thought to be in half a percent of all rows at the least (PostgreSQL's DEFAULT_TS_MATCH_SEL). With so
+# many the planner would look through the list. Said twice they are thought to be few; the second time no index is asked.
+_SOUGHT = {"text": and_(_found, _found.is_not(false()))}
 _needing = _c.id.in_(TRANSACTIONS_NEEDING_ATTENTION)
 _CONDITIONS: dict[str, ColumnElement[bool]] = {
     "owner": one_of_one(_c.user_id, "owner"),
@@ -65,12 +64,12 @@ _CONDITIONS: dict[str, ColumnElement[bool]] = {
     "created_from": _c.created_at >= bindparam("created_from"),
     "created_to": _c.created_at < bindparam("created_to"),
     "amounts": _amounts(),
-    "text": _found_by("text"),
+    "text": _found,
     "needing_attention": _needing,
     "not_needing_attention": not_(_needing),
 }
 _LISTS = {"statuses": _c.status, "currencies": _c.currency}
-TRANSACTIONS = Selection(transactions, COLUMNS, _c.id, _CONDITIONS, _LISTS, sought={"text": _found_by("sought")})
+TRANSACTIONS = Selection(transactions, COLUMNS, _c.id, _CONDITIONS, _LISTS, sought=_SOUGHT)
 
 _range = (
     func.unnest(
@@ -112,10 +111,7 @@ def cut_of(scope: Scope, where: TransactionFilter, order: Order) -> tuple[Select
 def values_of_page(selection: Selection, where: TransactionFilter) -> Values:
     """What the selection's statement of a page takes for a filter."""
     if selection is not _BY_AMOUNT:
-        values = dict(values_of(where))
-        if "text" in values:
-            values["sought"] = _sought(where.text or "")
-        return values
+        return values_of(where)
     currencies = sorted(Currency if where.currencies is None else where.currencies)
     return {
         **_values_but_amounts(where),
@@ -179,18 +175,4 @@ def _values_of_text(words: str) -> Values:
     found = _WORD.findall(words)
     if not found:
         return {"nobody": True}
-    return {"text": _beginning_with(found)}
-
-
-def _sought(words: str) -> str:
-    """The same for the index of words.
-
-    The beginning of a word is thought to be in half a percent of all rows at the least (PostgreSQL's DEFAULT_TS_MATCH_SEL).
-    With so many the planner would look through the list for it; asked for twice it is thought to be rare, as two words are.
-    """
-    found = _WORD.findall(words)
-    return _beginning_with(found if len(found) > 1 else found * 2)
-
-
-def _beginning_with(words: Sequence[str]) -> str:
-    return " & ".join(f"'{word}':*" for word in words)
+    return {"text": " & ".join(f"'{word}':*" for word in found)}

@@ -210,74 +210,74 @@ async def test_the_transactions_of_a_page_of_users(large: AsyncEngine) -> None:
     assert plan.rows_read <= SIZE * (few.size + 1), str(plan)
 
 
-REFUNDS = [
-    RefundFilter(),
-    RefundFilter(statuses=frozenset({RefundStatus.FAILED})),
-    RefundFilter(transaction_id=MANIFOLD),
-]
+REFUNDS = {
+    "none": RefundFilter(),
+    "status": RefundFilter(statuses=frozenset({RefundStatus.FAILED})),
+    "transaction": RefundFilter(transaction_id=MANIFOLD),
+}
 
 
-@pytest.mark.parametrize("where", REFUNDS, ids=str)
+@pytest.mark.parametrize("where", REFUNDS.values(), ids=REFUNDS)
 async def test_refunds(large: AsyncEngine, where: RefundFilter) -> None:
     await check(large, lambda page: SqlReader(large).refunds(EVERYTHING, where, page))
 
 
-USERS = [
-    UserFilter(),
-    UserFilter(roles=frozenset({Role.ADMIN})),
-    UserFilter(roles=frozenset({Role.ADMIN, Role.CUSTOMER})),
-    UserFilter(disabled=True),
-    UserFilter(disabled=False),
-    UserFilter(roles=frozenset({Role.CUSTOMER}), disabled=True),
-]
+USERS = {
+    "none": UserFilter(),
+    "role": UserFilter(roles=frozenset({Role.ADMIN})),
+    "roles": UserFilter(roles=frozenset({Role.ADMIN, Role.CUSTOMER})),
+    "disabled": UserFilter(disabled=True),
+    "not disabled": UserFilter(disabled=False),
+    "role and disabled": UserFilter(roles=frozenset({Role.CUSTOMER}), disabled=True),
+}
 
 
-@pytest.mark.parametrize("where", USERS, ids=str)
+@pytest.mark.parametrize("where", USERS.values(), ids=USERS)
 async def test_users(large: AsyncEngine, where: UserFilter) -> None:
     await check(large, lambda page: SqlIdentityReader(large).users(ADMIN, where, page))
 
 
-EVENTS = [
-    InboxFilter(),
-    InboxFilter(states=frozenset({EventState.PARKED})),
-    InboxFilter(states=frozenset({EventState.PARKED, EventState.APPLIED})),
-    InboxFilter(types=frozenset({"rare"})),
-    InboxFilter(types=frozenset({"rare", "common"})),
-    InboxFilter(reference="pi_7"),
-    InboxFilter(received_from=BEGAN + 10 * DAY, received_to=BEGAN + 11 * DAY),
-]
+EVENTS = {
+    "none": InboxFilter(),
+    "state": InboxFilter(states=frozenset({EventState.PARKED})),
+    "states": InboxFilter(states=frozenset({EventState.PARKED, EventState.APPLIED})),
+    "type": InboxFilter(types=frozenset({"rare"})),
+    "types": InboxFilter(types=frozenset({"rare", "common"})),
+    "reference": InboxFilter(reference="pi_7"),
+    "received on a day": InboxFilter(received_from=BEGAN + 10 * DAY, received_to=BEGAN + 11 * DAY),
+}
 
 
-@pytest.mark.parametrize("where", EVENTS, ids=str)
+@pytest.mark.parametrize("where", EVENTS.values(), ids=EVENTS)
 async def test_webhook_events(large: AsyncEngine, where: InboxFilter) -> None:
     await check(large, lambda page: SqlInboxReader(large, lambda body: {}).events(ADMIN, where, page))
 
 
-DISCREPANCIES = [
-    DiscrepancyFilter(),
-    DiscrepancyFilter(kinds=frozenset({DiscrepancyKind.FEE_DIFFERS})),
-    DiscrepancyFilter(kinds=frozenset({DiscrepancyKind.FEE_DIFFERS, DiscrepancyKind.AMOUNT_DIFFERS})),
-    DiscrepancyFilter(resolved=False),
-    DiscrepancyFilter(resolved=True),
-    DiscrepancyFilter(transaction_id=transaction_number(7)),
-    DiscrepancyFilter(first_seen_from=BEGAN + 10 * DAY, first_seen_to=BEGAN + 11 * DAY),
-]
+DISCREPANCIES = {
+    "none": DiscrepancyFilter(),
+    "kind": DiscrepancyFilter(kinds=frozenset({DiscrepancyKind.FEE_DIFFERS})),
+    "kinds": DiscrepancyFilter(kinds=frozenset({DiscrepancyKind.FEE_DIFFERS, DiscrepancyKind.AMOUNT_DIFFERS})),
+    "open": DiscrepancyFilter(resolved=False),
+    "resolved": DiscrepancyFilter(resolved=True),
+    "transaction": DiscrepancyFilter(transaction_id=transaction_number(7)),
+    "first seen on a day": DiscrepancyFilter(first_seen_from=BEGAN + 10 * DAY, first_seen_to=BEGAN + 11 * DAY),
+}
 
 
-@pytest.mark.parametrize("where", DISCREPANCIES, ids=str)
+@pytest.mark.parametrize("where", DISCREPANCIES.values(), ids=DISCREPANCIES)
 async def test_discrepancies(large: AsyncEngine, where: DiscrepancyFilter) -> None:
     await check(large, lambda page: SqlDiscrepancyReader(large).discrepancies(ADMIN, where, page))
 
 
-ATTEMPTS = [
-    AttemptFilter(),
-    AttemptFilter(needs_attention=True),
-    AttemptFilter(kinds=frozenset({AttemptKind.CHARGE})),
-    AttemptFilter(transaction_id=transaction_number(50)),
-]
+ATTEMPTS = {
+    "none": AttemptFilter(),
+    "needs attention": AttemptFilter(needs_attention=True),
+    "kind": AttemptFilter(kinds=frozenset({AttemptKind.CHARGE})),
+    "transaction": AttemptFilter(transaction_id=transaction_number(50)),
+}
 
 
-@pytest.mark.parametrize("where", ATTEMPTS, ids=str)
+@pytest.mark.parametrize("where", ATTEMPTS.values(), ids=ATTEMPTS)
 async def test_attempts(large: AsyncEngine, where: AttemptFilter) -> None:
     await check(large, lambda page: SqlAttemptReader(large).attempts(where, page, EVERYTHING))
 
