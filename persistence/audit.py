@@ -6,8 +6,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from domain.access import ActorKind
 from domain.audit import AuditAction, AuditEntry
 from domain.ids import AuditEntryId, TransactionId, UserId
-from persistence.rows import Row
+from persistence.rows import Row, by_value
 from persistence.tables import audit_entries
+
+_ACTIONS = by_value(AuditAction)
+_ACTOR_KINDS = by_value(ActorKind)
 
 # Made once, as the statements on transactions are.
 _APPEND = insert(audit_entries)
@@ -38,8 +41,8 @@ def audit_entry_of(row: Row) -> AuditEntry:
     return AuditEntry(
         id=AuditEntryId(row["id"]),
         transaction_id=None if row["transaction_id"] is None else TransactionId(row["transaction_id"]),
-        action=AuditAction(row["action"]),
-        actor_kind=ActorKind(row["actor_kind"]),
+        action=_ACTIONS[row["action"]],
+        actor_kind=_ACTOR_KINDS[row["actor_kind"]],
         actor_id=None if row["actor_id"] is None else UserId(row["actor_id"]),
         details=row["details"],
         at=row["at"],

@@ -18,10 +18,14 @@ from domain.payments.transaction import (
     TransactionStatus,
 )
 from domain.ports import StaleVersion
-from persistence.rows import Row, failure_columns, failure_of
+from persistence.rows import Row, by_value, failure_columns, failure_of
 from persistence.tables import transactions
 
 COLUMNS = tuple(column for column in transactions.c if column.name != "search")
+
+_CURRENCIES = by_value(Currency)
+_STATUSES = by_value(TransactionStatus)
+_CAPTURE_METHODS = by_value(CaptureMethod)
 
 # Made once: to make a statement anew each time costs more than to run it.
 _c = transactions.c
@@ -113,14 +117,14 @@ def visible(scope: Scope) -> ColumnElement[bool]:
 
 
 def transaction_of(row: Row) -> Transaction:
-    currency = Currency(row["currency"])
-    fee = None if row["fee"] is None else Money(row["fee"], Currency(row["fee_currency"]))
+    currency = _CURRENCIES[row["currency"]]
+    fee = None if row["fee"] is None else Money(row["fee"], _CURRENCIES[row["fee_currency"]])
     return Transaction(
         id=TransactionId(row["id"]),
         user_id=UserId(row["user_id"]),
-        status=TransactionStatus(row["status"]),
+        status=_STATUSES[row["status"]],
         money=Money(row["amount"], currency),
-        capture_method=CaptureMethod(row["capture_method"]),
+        capture_method=_CAPTURE_METHODS[row["capture_method"]],
         payment_method_id=row["payment_method_id"],
         payment_method=_payment_method_of(row),
         description=row["description"],
