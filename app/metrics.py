@@ -48,7 +48,7 @@ class Metrics:
         self._request_seconds.labels(kind).observe(seconds)
 
     def field_completed(self, outcome: str) -> None:
-        """Count a root field of GraphQL: compiled, given_up, unsupported, or not_compiled because it is new."""
+        """Count a root field of GraphQL: compiled, or else why not."""
         self._completions.labels(outcome).inc()
 
     async def page(self, reader: OpenWorkReader) -> bytes:

@@ -45,7 +45,7 @@ class IdKind(StrEnum):
 
 
 def encode(kind: IdKind, value: UUID) -> str:
-    return f"{kind}_{value.hex}"
+    return f"{kind.value}_{value.hex}"
 
 
 def decode(text: str) -> tuple[IdKind, UUID] | None:

@@ -3,9 +3,7 @@
 from datetime import datetime
 from functools import cached_property
 
-from strawberry.dataloader import DataLoader
-
-from api.graphql.batching import Batches, for_page
+from api.graphql.batching import Batches, Loader, for_page
 from domain.access import Actor
 from domain.ids import JournalEntryId, LedgerAccountId, TransactionId
 from domain.ledger.accounts import Account
@@ -21,33 +19,33 @@ class LedgerLoaders:
         self._batches = batches
         self._reader = reader
         self._actor = actor
-        self._entries_of: dict[PageRequest, DataLoader[TransactionId, Page[JournalEntry]]] = {}
-        self._totals: dict[datetime | None, DataLoader[LedgerAccountId, Totals | None]] = {}
+        self._entries_of: dict[PageRequest, Loader[TransactionId, Page[JournalEntry]]] = {}
+        self._totals: dict[datetime | None, Loader[LedgerAccountId, Totals | None]] = {}
 
     # Each is made when it is first asked for. What one calls holds no `self`: see Loaders.
 
     @cached_property
-    def accounts(self) -> DataLoader[LedgerAccountId, Account | None]:
+    def accounts(self) -> Loader[LedgerAccountId, Account | None]:
         reader, actor = self._reader, self._actor
         return self._batches.one(lambda ids: reader.accounts_by_ids(ids, actor))
 
     @cached_property
-    def entries(self) -> DataLoader[JournalEntryId, JournalEntry | None]:
+    def entries(self) -> Loader[JournalEntryId, JournalEntry | None]:
         reader, actor = self._reader, self._actor
         return self._batches.one(lambda ids: reader.entries_by_ids(ids, actor))
 
     @cached_property
-    def entry_counts(self) -> DataLoader[TransactionId, int]:
+    def entry_counts(self) -> Loader[TransactionId, int]:
         reader, actor = self._reader, self._actor
         return self._batches.count(lambda ids: reader.count_entries_of(ids, actor))
 
-    def entries_of(self, page: PageRequest) -> DataLoader[TransactionId, Page[JournalEntry]]:
+    def entries_of(self, page: PageRequest) -> Loader[TransactionId, Page[JournalEntry]]:
         reader, actor = self._reader, self._actor
         return for_page(
             self._entries_of, page, lambda: self._batches.pages(lambda ids: reader.entries_of(ids, page, actor))
         )
 
-    def totals(self, as_of: datetime | None) -> DataLoader[LedgerAccountId, Totals | None]:
+    def totals(self, as_of: datetime | None) -> Loader[LedgerAccountId, Totals | None]:
         """One loader for each moment that is asked about."""
         loader = self._totals.get(as_of)
         if loader is None:

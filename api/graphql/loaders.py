@@ -3,9 +3,7 @@
 import asyncio
 from functools import cached_property
 
-from strawberry.dataloader import DataLoader
-
-from api.graphql.batching import CONNECTIONS_PER_REQUEST, Batches, for_page
+from api.graphql.batching import CONNECTIONS_PER_REQUEST, Batches, Loader, for_page
 from api.graphql.ledger_loaders import LedgerLoaders
 from api.graphql.readers import Readers
 from domain.access import Actor, Capability
@@ -43,10 +41,10 @@ class Loaders:
         self._batches = Batches(asyncio.Semaphore(CONNECTIONS_PER_REQUEST))
         self._readers = readers
         self._clock = clock
-        self._refunds_of: dict[PageRequest, DataLoader[TransactionId, Page[Refund]]] = {}
-        self._disputes_of: dict[PageRequest, DataLoader[TransactionId, Page[Dispute]]] = {}
-        self._audit_log_of: dict[PageRequest, DataLoader[TransactionId, Page[AuditEntry]]] = {}
-        self._transactions_of: dict[PageRequest, DataLoader[UserId, Page[Transaction]]] = {}
+        self._refunds_of: dict[PageRequest, Loader[TransactionId, Page[Refund]]] = {}
+        self._disputes_of: dict[PageRequest, Loader[TransactionId, Page[Dispute]]] = {}
+        self._audit_log_of: dict[PageRequest, Loader[TransactionId, Page[AuditEntry]]] = {}
+        self._transactions_of: dict[PageRequest, Loader[UserId, Page[Transaction]]] = {}
 
     # Each loader is made when it is first asked for: a request uses some of them. What one calls holds no `self`, so that a
     # request's records are gone with it and need no garbage collector.
@@ -56,95 +54,95 @@ class Loaders:
         return LedgerLoaders(self._batches, self._readers.ledger, self._actor)
 
     @cached_property
-    def open_sessions(self) -> DataLoader[UserId, list[Session] | None]:
+    def open_sessions(self) -> Loader[UserId, list[Session] | None]:
         readers, clock = self._readers, self._clock
         return self._batches.one(lambda ids: readers.identity.open_sessions_of(ids, clock.now()))
 
     @cached_property
-    def second_factors(self) -> DataLoader[UserId, int]:
+    def second_factors(self) -> Loader[UserId, int]:
         readers = self._readers
         return self._batches.count(readers.identity.second_factors_of)
 
     @cached_property
-    def users(self) -> DataLoader[UserId, User | None]:
+    def users(self) -> Loader[UserId, User | None]:
         reader, actor = self._readers.payments, self._actor
         return self._batches.one(lambda ids: reader.users_by_ids(ids, actor.people))
 
     @cached_property
-    def transactions(self) -> DataLoader[TransactionId, Transaction | None]:
+    def transactions(self) -> Loader[TransactionId, Transaction | None]:
         reader, scope = self._readers.payments, self._scope
         return self._batches.one(lambda ids: reader.transactions_by_ids(ids, scope))
 
     @cached_property
-    def refunds(self) -> DataLoader[RefundId, Refund | None]:
+    def refunds(self) -> Loader[RefundId, Refund | None]:
         reader, scope = self._readers.payments, self._scope
         return self._batches.one(lambda ids: reader.refunds_by_ids(ids, scope))
 
     @cached_property
-    def audit_entries(self) -> DataLoader[AuditEntryId, AuditEntry | None]:
+    def audit_entries(self) -> Loader[AuditEntryId, AuditEntry | None]:
         reader, scope = self._readers.payments, self._scope
         return self._batches.one(lambda ids: reader.audit_entries_by_ids(ids, scope))
 
     @cached_property
-    def webhook_events(self) -> DataLoader[WebhookEventId, InboxEntry | None]:
+    def webhook_events(self) -> Loader[WebhookEventId, InboxEntry | None]:
         readers, actor = self._readers, self._actor
         return self._batches.one(lambda ids: readers.inbox.events_by_ids(ids, actor))
 
     @cached_property
-    def attempts(self) -> DataLoader[AttemptId, AttemptView | None]:
+    def attempts(self) -> Loader[AttemptId, AttemptView | None]:
         readers, actor = self._readers, self._actor
         return self._batches.one(
             lambda ids: readers.attempts.attempts_by_ids(ids, actor.scope_of(Capability.ATTEMPTS_READ))
         )
 
     @cached_property
-    def recoveries(self) -> DataLoader[TransactionId, AttemptView | None]:
+    def recoveries(self) -> Loader[TransactionId, AttemptView | None]:
         readers, scope = self._readers, self._scope
         return self._batches.one(lambda ids: readers.attempts.recoveries_of(ids, scope))
 
     @cached_property
-    def disputes(self) -> DataLoader[DisputeId, Dispute | None]:
+    def disputes(self) -> Loader[DisputeId, Dispute | None]:
         readers, scope = self._readers, self._scope
         return self._batches.one(lambda ids: readers.disputes.disputes_by_ids(ids, scope))
 
     @cached_property
-    def discrepancies(self) -> DataLoader[DiscrepancyId, Discrepancy | None]:
+    def discrepancies(self) -> Loader[DiscrepancyId, Discrepancy | None]:
         readers, actor = self._readers, self._actor
         return self._batches.one(lambda ids: readers.discrepancies.discrepancies_by_ids(ids, actor))
 
     @cached_property
-    def api_keys(self) -> DataLoader[ApiKeyId, ApiKey | None]:
+    def api_keys(self) -> Loader[ApiKeyId, ApiKey | None]:
         readers, actor = self._readers, self._actor
         return self._batches.one(lambda ids: readers.api_keys.keys_by_ids(ids, actor))
 
     @cached_property
-    def dispute_counts(self) -> DataLoader[TransactionId, int]:
+    def dispute_counts(self) -> Loader[TransactionId, int]:
         readers, scope = self._readers, self._scope
         return self._batches.count(lambda ids: readers.disputes.count_disputes_of(ids, scope))
 
     @cached_property
-    def open_follow_ups(self) -> DataLoader[TransactionId, int]:
+    def open_follow_ups(self) -> Loader[TransactionId, int]:
         readers, scope = self._readers, self._scope
         return self._batches.count(lambda ids: readers.follow_ups.open_follow_ups(ids, scope))
 
     @cached_property
-    def refund_counts(self) -> DataLoader[TransactionId, int]:
+    def refund_counts(self) -> Loader[TransactionId, int]:
         reader, scope = self._readers.payments, self._scope
         return self._batches.count(lambda ids: reader.count_refunds_of(ids, scope))
 
     @cached_property
-    def audit_log_counts(self) -> DataLoader[TransactionId, int]:
+    def audit_log_counts(self) -> Loader[TransactionId, int]:
         reader, scope = self._readers.payments, self._scope
         return self._batches.count(lambda ids: reader.count_audit_log_of(ids, scope))
 
     @cached_property
-    def user_transaction_counts(self) -> DataLoader[UserId, int]:
+    def user_transaction_counts(self) -> Loader[UserId, int]:
         reader, scope = self._readers.payments, self._scope
         return self._batches.count(lambda ids: reader.count_transactions_of_users(ids, scope))
 
     # A page of children is batched over all parents that ask for the same piece, hence one loader for each piece.
 
-    def refunds_of(self, page: PageRequest) -> DataLoader[TransactionId, Page[Refund]]:
+    def refunds_of(self, page: PageRequest) -> Loader[TransactionId, Page[Refund]]:
         reader, scope = self._readers.payments, self._scope
         return for_page(
             self._refunds_of,
@@ -152,7 +150,7 @@ class Loaders:
             lambda: self._batches.pages(lambda ids: reader.refunds_of(ids, page, scope)),
         )
 
-    def disputes_of(self, page: PageRequest) -> DataLoader[TransactionId, Page[Dispute]]:
+    def disputes_of(self, page: PageRequest) -> Loader[TransactionId, Page[Dispute]]:
         reader, scope = self._readers.disputes, self._scope
         return for_page(
             self._disputes_of,
@@ -160,7 +158,7 @@ class Loaders:
             lambda: self._batches.pages(lambda ids: reader.disputes_of(ids, page, scope)),
         )
 
-    def audit_log_of(self, page: PageRequest) -> DataLoader[TransactionId, Page[AuditEntry]]:
+    def audit_log_of(self, page: PageRequest) -> Loader[TransactionId, Page[AuditEntry]]:
         reader, scope = self._readers.payments, self._scope
         return for_page(
             self._audit_log_of,
@@ -168,7 +166,7 @@ class Loaders:
             lambda: self._batches.pages(lambda ids: reader.audit_log_of(ids, page, scope)),
         )
 
-    def transactions_of(self, page: PageRequest) -> DataLoader[UserId, Page[Transaction]]:
+    def transactions_of(self, page: PageRequest) -> Loader[UserId, Page[Transaction]]:
         reader, scope = self._readers.payments, self._scope
         return for_page(
             self._transactions_of,

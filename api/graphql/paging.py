@@ -20,6 +20,9 @@ R = TypeVar("R")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BIGINT_MAX = 2**63 - 1
 
+# What nearly everybody asks for, once for each object of a list.
+_FIRST_PAGES = [PageRequest(size=size) for size in range(PAGE_SIZE_MAX + 1)]
+
 
 @dataclass(frozen=True, slots=True)
 class Ordering:
@@ -122,6 +125,8 @@ def page_request(
     `ordering` is the list's: a cursor of another order is refused, because it would point nowhere.
     Raises BadInput for sizes outside 1 to 100, for both directions at once, and for a cursor that is not ours.
     """
+    if last is None and after is None and before is None and (first is None or 1 <= first <= PAGE_SIZE_MAX):
+        return _FIRST_PAGES[first or PAGE_SIZE_DEFAULT]
     if first is not None and last is not None:
         raise BadInput("Give first or last, not both.")
     for name, size in (("first", first), ("last", last)):

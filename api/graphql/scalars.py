@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import NewType
 
+import orjson
 import strawberry
 from graphql import GraphQLError
 from strawberry.types.scalar import ScalarDefinition
@@ -17,6 +18,7 @@ _DECIMAL = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,9})?", re.ASCII)
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _FRACTION = re.compile(r"(\.\d{6})\d+")
 _BIGINT_MAX = 2**63 - 1
+_WHOLE_SECOND = len("2026-01-31T12:00:00Z")
 
 
 def _big_int(value: object) -> int:
@@ -49,9 +51,11 @@ def _moment(value: object) -> datetime:
 
 def format_moment(moment: datetime) -> str:
     """RFC 3339 in UTC, with all the microseconds that are stored."""
-    if moment.tzinfo is UTC and moment.microsecond:
-        # As most are that the database holds: nothing to convert, nothing to fill up.
-        return f"{moment.isoformat()[:-6]}Z"
+    if moment.tzinfo is UTC:
+        # What the database holds comes so, and a page has hundreds of them. orjson takes a third of the time, and leaves out
+        # the fraction of a whole second.
+        text = orjson.dumps(moment, None, orjson.OPT_UTC_Z)[1:-1].decode()
+        return text if len(text) > _WHOLE_SECOND else f"{text[:-1]}.000000Z"
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 

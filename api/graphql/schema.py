@@ -7,7 +7,6 @@ from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 import strawberry
-from strawberry.dataloader import DataLoader
 from strawberry.schema.config import StrawberryConfig
 
 from api.graphql.actions import ActionQueries
@@ -15,6 +14,7 @@ from api.graphql.administration import UserQueries
 from api.graphql.api_keys import ApiKey, ApiKeyQueries, api_key_type
 from api.graphql.approvals import RefundQueries
 from api.graphql.audit import AuditEntry, audit_entry_type
+from api.graphql.batching import Loader
 from api.graphql.context import Context, Info
 from api.graphql.discrepancies import Discrepancy, DiscrepancyQueries, discrepancy_type
 from api.graphql.disputes import Dispute, dispute_type
@@ -172,7 +172,7 @@ class _Kind:
 def _kind(
     kind: type[Node],
     # Any: each kind's loader has a key type of its own, made of the id's UUID.
-    loader_of: Callable[[Loaders], DataLoader[Any, R | None]],
+    loader_of: Callable[[Loaders], Loader[Any, R | None]],
     node: Callable[[R], Node],
 ) -> _Kind:
     async def load(loaders: Loaders, value: UUID) -> Node | None:

@@ -12,7 +12,7 @@ from graphql import DocumentNode, ExecutionResult, OperationDefinitionNode, exec
 from strawberry.dataloader import DataLoader
 
 from api.graphql.compiled import CompiledExecutor, OperationPlans, PlanCache
-from api.graphql.compiled.plans import PLANS_MAX
+from api.graphql.compiled.plans import FAILURES_MAX, PLANS_MAX, REST
 from tests.compiled.comparing import Comparison
 from tests.compiled.laboratory import schema as laboratory
 
@@ -241,6 +241,33 @@ async def test_a_document_is_compiled_once_it_has_come_again() -> None:
     assert counted.outcomes == {"not_compiled": 2, "compiled": 2}
     assert plans.take_seconds() > 0
     assert plans.take_seconds() == 0
+
+
+async def test_a_plan_that_keeps_giving_up_rests_for_a_while() -> None:
+    counted = Counted()
+    text = "query ($n: [Int!]!) { shelves(numbers: $n) { loaded } }"
+    plans = plans_of(text, counted.cache)
+    for _ in range(FAILURES_MAX + REST + 1):
+        await run(text, Books(), plans, {"n": [13]})
+    assert counted.outcomes == {"given_up": FAILURES_MAX + 1, "resting": REST}
+    result = await run(text, Books(), plans, {"n": [1]})
+    assert result.data == {"shelves": [{"loaded": 10}]}
+    assert counted.outcomes["compiled"] == 1
+
+
+async def test_a_mistake_of_the_compiler_changes_no_answer(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> None:
+        raise KeyError
+
+    counted = Counted()
+    monkeypatch.setattr("api.graphql.compiled.plans.compile_plan", broken)
+    text = "{ shelves(numbers: [1]) { number } }"
+    result = await run(text, Books(), plans_of(text, counted.cache))
+    assert (result.data, result.errors) == ({"shelves": [{"number": 1}]}, None)
+    assert counted.outcomes == {"unsupported": 1}
+    assert "compiling failed" in caplog.text
 
 
 async def test_an_operation_has_a_bounded_number_of_plans() -> None:

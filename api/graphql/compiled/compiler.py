@@ -5,6 +5,7 @@ be waited for, the objects of a level are completed together: their synchronous 
 each field's values go on to the next level as one list.
 """
 
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,8 @@ from api.graphql.compiled.selections import AbstractSelection, Child, FieldSelec
 from api.graphql.compiled.source import Source
 from api.graphql.compiled.values import check_plain, is_cast, is_null, list_check, object_check
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -32,7 +35,6 @@ class Plan:
     begin: "Callable[[Executor[Any], Run], Callable[[Any], object | Awaitable[object]]]"
     is_async: bool
     fields: int
-    text: str
 
 
 def compile_plan(
@@ -47,6 +49,7 @@ def compile_plan(
         child = selector.root(declared, details)
         compiler = Compiler(executor, guards)
         text = compiler.root(declared, child)
+        log.debug("compiled:\n%s", text)
         constants = compiler.source.constants
         # The names in the text are made by Source, and its literals are response keys by repr.
         exec(compile(text, "<compiled GraphQL>", "exec"), constants)  # noqa: S102
@@ -55,7 +58,7 @@ def compile_plan(
     except (GraphQLError, Surprise) as error:
         raise Unsupported("arguments that only graphql-core treats rightly") from error
     begin: Any = constants["plan"]  # Any: what exec made, which no type checker has seen
-    return Plan(begin, child is not None and child.is_async, selector.fields, text)
+    return Plan(begin, child is not None and child.is_async, selector.fields)
 
 
 class Compiler:

@@ -9,7 +9,7 @@ cancelling the task of the whole operation: the plan gives up once, and drives t
 
 import asyncio
 from asyncio import tasks
-from collections.abc import Coroutine, Generator, Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, TypeAlias
 
@@ -27,22 +27,6 @@ class Drive:
     def __init__(self, *, keeps_task: bool) -> None:
         self.needs_task = False
         self.keeps_task = keeps_task
-
-
-class _Until:
-    """Waits for a future without taking over what it raises, which is for the coroutine that asked for it."""
-
-    __slots__ = ("_future",)
-
-    def __init__(self, future: "asyncio.Future[object]") -> None:
-        self._future = future
-
-    def __await__(self) -> Generator["asyncio.Future[object]", None, None]:
-        future = self._future
-        while not future.done():
-            future._asyncio_future_blocking = True  # noqa: SLF001  how a task knows that it shall wait for it
-            with suppress(Exception):
-                yield future
 
 
 class Batch:
@@ -97,7 +81,7 @@ class Batch:
             if waited is None:
                 await asyncio.sleep(0)
             elif not waited.done():
-                await _Until(waited)
+                await _done(waited)
         self._ready = iter([(index, coroutine) for index, coroutine, _ in self._waiting])
         self._waiting = []
 
@@ -161,6 +145,21 @@ async def _all(running: Sequence["asyncio.Task[Any]"]) -> list[object]:  # Any: 
     for task in running:
         task.result()
     return found
+
+
+async def _done(future: "asyncio.Future[object]") -> None:
+    """Wait until a future is done, however. Cancelling this does not cancel the future, which may be others' too."""
+    turn = asyncio.get_running_loop().create_future()
+
+    def end(_: object) -> None:
+        if not turn.done():
+            turn.set_result(None)
+
+    future.add_done_callback(end)
+    try:
+        await turn
+    finally:
+        future.remove_done_callback(end)
 
 
 def _waited(coroutine: Driven, waited: object) -> Waited:

@@ -11,7 +11,7 @@ from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from api.graphql.compiled.driving import Run
 from api.graphql.compiled.guards import Guard, Surprise
-from api.graphql.compiled.plans import OperationPlans, Outcome
+from api.graphql.compiled.plans import KeptPlan, OperationPlans
 
 
 class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
@@ -55,31 +55,33 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         if path.prev is not None or result is None or not self._compiles or path.key in self._left:
             return super().complete_value(*arguments)
         self._left.add(path.key)
-        plan = self._plans.plan(self, return_type, field_details_list)
-        if plan is None:
+        kept = self._plans.plan(self, return_type, field_details_list)
+        if kept is None:
             return super().complete_value(*arguments)
-        run = Run()
+        plan, run = kept.plan, Run()
         try:
             completed: Any = plan.begin(self, run)(result)  # Any: as this method's own result
         except (Exception, Surprise):  # noqa: BLE001  whatever it is, graphql-core makes the error of it
-            self._plans.count(Outcome.GIVEN_UP)
+            self._plans.gave_up(kept)
             return super().complete_value(*arguments)
         if plan.is_async:
-            return self._finish(completed, run, arguments)
-        self._plans.count(Outcome.COMPILED)
+            return self._finish(completed, kept, run, arguments)
+        self._plans.completed(kept)
         return completed
 
-    async def _finish(self, completed: Awaitable[object], run: Run, arguments: tuple[Any, ...]) -> object:
+    async def _finish(
+        self, completed: Awaitable[object], kept: KeptPlan, run: Run, arguments: tuple[Any, ...]
+    ) -> object:
         """Wait for a plan's value. `arguments` are those of `complete_value`, for the case that it gives up."""
         try:
             finished = await completed
         except (Exception, Surprise):  # noqa: BLE001  as above
-            self._plans.count(Outcome.GIVEN_UP)
+            self._plans.gave_up(kept)
         except BaseException:
             run.cancel()
             raise
         else:
-            self._plans.count(Outcome.COMPILED)
+            self._plans.completed(kept)
             return finished
         await self._settle(run)
         generic = super().complete_value(*arguments)

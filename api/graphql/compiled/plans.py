@@ -1,5 +1,6 @@
 """Keeps plans: a few for each operation, and a bounded number of fields in all."""
 
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -14,12 +15,18 @@ from graphql.language import DirectiveNode
 from api.graphql.compiled.compiler import Plan, compile_plan
 from api.graphql.compiled.guards import ALL_GUARDS, Guard, Guards, Unsupported
 
+log = logging.getLogger(__name__)
+
 USES_BEFORE_COMPILING = 2
 """A document that comes once or twice is executed as it is; compiling takes as long as executing it a few times."""
 PLANS_MAX = 16
 """For one operation. Each combination of what @skip and @include depend on takes one for each root field."""
-FIELDS_MAX = 100_000
-"""Compiled fields that are kept in all, of about 1.5 KiB each."""
+FAILURES_MAX = 8
+"""So many times in a row a plan may give up before it rests: an answer takes longer by it than without."""
+REST = 64
+"""For so many uses a plan rests."""
+FIELDS_MAX = 20_000
+"""Compiled fields that are kept in all, of about 2 KiB each."""
 
 _Key: TypeAlias = "tuple[object, ...]"
 
@@ -31,9 +38,21 @@ class Outcome(StrEnum):
     UNSUPPORTED = "unsupported"
     GIVEN_UP = "given_up"
     NOT_COMPILED = "not_compiled"
+    RESTING = "resting"
 
 
 CompletionCounter: TypeAlias = Callable[[Outcome], None]
+
+
+class KeptPlan:
+    """A plan, and how it did of late."""
+
+    __slots__ = ("failures", "plan", "resting")
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.failures = 0
+        self.resting = 0
 
 
 def count_nothing(_: Outcome) -> None:
@@ -85,14 +104,10 @@ class OperationPlans:
     def __init__(self, cache: PlanCache, document: DocumentNode, node: OperationDefinitionNode) -> None:
         self._cache = cache
         self._sources: tuple[DocumentNode, OperationDefinitionNode] = (document, node)
-        self._plans: dict[_Key, Plan | None] = {}
+        self._plans: dict[_Key, KeptPlan | None] = {}
         self._variables: tuple[str, ...] | None = None
         self._uses = 0
         self._seconds = 0.0
-
-    @property
-    def count(self) -> CompletionCounter:
-        return self._cache.count
 
     @property
     def guards(self) -> Guards:
@@ -115,19 +130,37 @@ class OperationPlans:
         return seconds
 
     # Any: graphql-core's own context, which means nothing here.
-    def plan(self, executor: Executor[Any], declared: GraphQLOutputType, details: list[FieldDetails]) -> Plan | None:
+    def plan(
+        self, executor: Executor[Any], declared: GraphQLOutputType, details: list[FieldDetails]
+    ) -> KeptPlan | None:
         """The plan for a root field's value. None where graphql-core has to complete it, which is counted then."""
         if self._uses <= self._cache.uses_before_compiling:
-            self.count(Outcome.NOT_COMPILED)
+            self._cache.count(Outcome.NOT_COMPILED)
             return None
         first = details[0].node
         key: _Key = ((first.alias or first.name).value, *self._variant(executor))
         if key not in self._plans and len(self._plans) < PLANS_MAX:
             self._compile(key, executor, declared, details)
-        plan = self._plans.get(key)
-        if plan is None:
-            self.count(Outcome.UNSUPPORTED)
-        return plan
+        kept = self._plans.get(key)
+        if kept is None:
+            self._cache.count(Outcome.UNSUPPORTED)
+        elif kept.resting:
+            kept.resting -= 1
+            self._cache.count(Outcome.RESTING)
+            return None
+        return kept
+
+    def completed(self, kept: KeptPlan) -> None:
+        """Note that a plan completed a value."""
+        kept.failures = 0
+        self._cache.count(Outcome.COMPILED)
+
+    def gave_up(self, kept: KeptPlan) -> None:
+        """Note that a plan gave up."""
+        kept.failures += 1
+        if kept.failures >= FAILURES_MAX:
+            kept.failures, kept.resting = 0, REST
+        self._cache.count(Outcome.GIVEN_UP)
 
     def _variant(self, executor: Executor[Any]) -> tuple[object, ...]:  # Any: as above
         if self._variables is None:
@@ -145,12 +178,18 @@ class OperationPlans:
         details: list[FieldDetails],
     ) -> None:
         begun = time.thread_time()
+        self._plans[key] = None
         fields = 0
         try:
-            plan = self._plans[key] = compile_plan(executor, declared, details, self.guards)
+            plan = compile_plan(executor, declared, details, self.guards)
+        except Unsupported as unsupported:
+            log.debug("not compiled: %s", unsupported)
+        except Exception:
+            # A mistake of the compiler's own; graphql-core executes the operation as if there were none.
+            log.exception("compiling failed")
+        else:
+            self._plans[key] = KeptPlan(plan)
             fields = plan.fields
-        except Unsupported:
-            self._plans[key] = None
         self._seconds += time.thread_time() - begun
         self._cache.added(self, max(fields, 1))
 
@@ -163,6 +202,8 @@ class _ConditionVariables(Visitor):
         self.names: set[str] = set()
 
     def enter_directive(self, node: DirectiveNode, *_: object) -> None:
+        if node.name.value not in {"skip", "include"}:
+            return
         self.names.update(
             argument.value.name.value for argument in node.arguments or () if isinstance(argument.value, VariableNode)
         )

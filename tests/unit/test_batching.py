@@ -1,0 +1,114 @@
+"""Dataloaders: what one turn of the event loop asks for is fetched together, once, and for nobody who has gone away."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from api.graphql.batching import Loader
+
+
+class Shop:
+    """What is fetched from, and what was fetched."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.begun = asyncio.Event()
+        self.open: asyncio.Event | None = None
+        self.cancelled = 0
+
+    async def fetch(self, keys: list[int]) -> Sequence[int]:
+        self.batches.append(keys)
+        self.begun.set()
+        if self.open is not None:
+            try:
+                await self.open.wait()
+            except asyncio.CancelledError:
+                self.cancelled += 1
+                raise
+        if 13 in keys:
+            raise ValueError("thirteen")
+        return [key * 10 for key in keys]
+
+
+async def test_keys_of_one_turn_are_fetched_together_and_once() -> None:
+    shop = Shop()
+    loader = Loader(shop.fetch)
+    assert await asyncio.gather(*(loader.load(key) for key in (1, 2, 1))) == [10, 20, 10]
+    assert [await loader.load(2), await loader.load(3)] == [20, 30]
+    assert shop.batches == [[1, 2], [3]]
+
+
+async def test_a_failure_is_everybodys_who_waited_and_is_kept() -> None:
+    shop = Shop()
+    loader = Loader(shop.fetch)
+    found = await asyncio.gather(loader.load(1), loader.load(13), return_exceptions=True)
+    assert [str(each) for each in found] == ["thirteen", "thirteen"]
+    with pytest.raises(ValueError, match="thirteen"):
+        await loader.load(1)
+    assert shop.batches == [[1, 13]]
+
+
+async def test_a_fetch_that_finds_too_little_fails() -> None:
+    async def fetch(_: list[int]) -> Sequence[int]:
+        return []
+
+    with pytest.raises(ValueError, match="shorter"):
+        await Loader(fetch).load(1)
+
+
+async def test_nothing_is_fetched_for_those_who_were_cancelled_before() -> None:
+    shop = Shop()
+    loader = Loader(shop.fetch)
+    asyncio.ensure_future(loader.load(1)).cancel()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert shop.batches == []
+    # Whoever asks again is not told of it.
+    assert await loader.load(1) == 10
+
+
+async def test_a_fetch_ends_with_the_last_who_waits_for_it() -> None:
+    shop = Shop()
+    shop.open = asyncio.Event()
+    loader = Loader(shop.fetch)
+    one, other = (asyncio.ensure_future(loader.load(key)) for key in (1, 2))
+    await shop.begun.wait()
+    one.cancel()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert shop.cancelled == 0
+    other.cancel()
+    await asyncio.gather(one, other, return_exceptions=True)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert shop.cancelled == 1
+
+
+async def test_whoever_goes_away_takes_nothing_from_others_who_wait_for_the_same() -> None:
+    shop = Shop()
+    shop.open = asyncio.Event()
+    loader = Loader(shop.fetch)
+
+    async def wait() -> int:
+        return await loader.load(1)
+
+    one, other = asyncio.ensure_future(wait()), asyncio.ensure_future(wait())
+    await shop.begun.wait()
+    one.cancel()
+    shop.open.set()
+    assert await other == 10
+    assert one.cancelled()
+    assert (shop.batches, shop.cancelled) == ([[1]], 0)
+
+
+async def test_who_asks_again_in_the_same_turn_is_waited_for() -> None:
+    shop = Shop()
+    shop.open = asyncio.Event()
+    loader = Loader(shop.fetch)
+    asyncio.ensure_future(loader.load(1)).cancel()
+    again = asyncio.ensure_future(loader.load(1))
+    await shop.begun.wait()
+    shop.open.set()
+    assert await again == 10
+    assert (shop.batches, shop.cancelled) == ([[1]], 0)
