@@ -1,13 +1,16 @@
 """Identities in PostgreSQL: whom providers vouch for, and how they are looked up for each request."""
 
-from sqlalchemy import bindparam, select, update
-from sqlalchemy.dialects.postgresql import insert
+from collections.abc import Sequence
+
+from sqlalchemy import Text, and_, bindparam, func, select, update
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from domain.access import Role
 from domain.identity.providers import Identity, VouchedHolder
 from domain.identity.users import User
 from domain.ids import UserId
+from domain.joined_lookups import JoinedLookups
 from persistence.engine import fetch
 from persistence.rows import Row
 from persistence.statements import compiled
@@ -16,11 +19,18 @@ from persistence.users import user_of
 
 _C = identities.c
 
-# Asked with every request by a provider's token, so it is built once. Two look-ups by key, in one statement.
-_HOLDER = compiled(
-    select(users.c.id, users.c.role, _C.granted_role, _C.granted_at)
-    .join_from(identities, users, users.c.id == _C.user_id)
-    .where(_C.issuer == bindparam("issuer"), _C.subject == bindparam("subject"), users.c.disabled_at.is_(None))
+_ASKED = (
+    func.unnest(bindparam("issuers", type_=ARRAY(Text)), bindparam("subjects", type_=ARRAY(Text)))
+    .table_valued("issuer", "subject", name="asked")
+    .render_derived()
+)
+# Asked with every request by a provider's token. Look-ups by key, in one statement.
+_HOLDERS = compiled(
+    select(_C.issuer, _C.subject, users.c.id, users.c.role, _C.granted_role, _C.granted_at)
+    .select_from(_ASKED)
+    .join(identities, and_(_C.issuer == _ASKED.c.issuer, _C.subject == _ASKED.c.subject))
+    .join(users, users.c.id == _C.user_id)
+    .where(users.c.disabled_at.is_(None))
 )
 
 
@@ -71,11 +81,19 @@ class SqlIdentityDirectory:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        self._holders = JoinedLookups[tuple[str, str], VouchedHolder](self._holders_of)
 
     async def holder_of(self, issuer: str, subject: str) -> VouchedHolder | None:
-        for row in await fetch(self._engine, _HOLDER, {"issuer": issuer, "subject": subject}):
-            return VouchedHolder(UserId(row["id"]), Role(row["role"]), _role_of(row["granted_role"]), row["granted_at"])
-        return None
+        return await self._holders.find((issuer, subject))
+
+    async def _holders_of(self, asked: Sequence[tuple[str, str]]) -> dict[tuple[str, str], VouchedHolder]:
+        issuers, subjects = zip(*asked, strict=True)
+        return {
+            (row["issuer"], row["subject"]): VouchedHolder(
+                UserId(row["id"]), Role(row["role"]), _role_of(row["granted_role"]), row["granted_at"]
+            )
+            for row in await fetch(self._engine, _HOLDERS, {"issuers": issuers, "subjects": subjects})
+        }
 
 
 def _identity_of(row: Row) -> Identity:

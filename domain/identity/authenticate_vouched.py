@@ -25,11 +25,13 @@ class AuthenticateVouched:
         self._directory = directory
         self._admit = admit
 
-    async def __call__(self, token: str) -> VouchedCaller | None:
-        """None for a token of no provider that we know. Raises Unauthenticated, NotAdmitted or Unavailable."""
+    def is_for(self, token: str) -> bool:
+        """Whether the token says of itself that it is a provider's that we know: nobody else's word is asked for it then."""
+        return self._verifier.knows(token)
+
+    async def __call__(self, token: str) -> VouchedCaller:
+        """Raises Unauthenticated, NotAdmitted or Unavailable."""
         vouched = await self._verifier.verify(token)
-        if vouched is None:
-            return None
         holder = await self._directory.holder_of(vouched.issuer, vouched.subject)
         if holder is None or holder.learns_from(vouched):
             holder = await self._admit(vouched)

@@ -77,8 +77,12 @@ class AdmissionPolicy:
 class TokenVerifier(Protocol):
     """Access tokens of providers."""
 
-    async def verify(self, token: str) -> Vouched | None:
-        """What a token says that holds; None for a token of nobody whom we know.
+    def knows(self, token: str) -> bool:
+        """Whether a token says that it is of a provider whom we know, which is only good for choosing who is to verify it."""
+        ...
+
+    async def verify(self, token: str) -> Vouched:
+        """What a token says that holds.
 
         Raises Unauthenticated for one that does not hold, and Unavailable where the provider has to be asked and does not answer.
         """

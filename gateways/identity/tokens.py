@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 
 import orjson
 
+from domain.errors import Unauthenticated
 from domain.identity.providers import Vouched
 from gateways.identity.provider import TOKEN_LENGTH_MAX, Provider
 
@@ -17,9 +18,14 @@ class ProviderTokens:
             provider.config.issuer: provider for provider in providers if provider.config.audience is not None
         }
 
-    async def verify(self, token: str) -> Vouched | None:
-        provider = self._by_issuer.get(_issuer_of(token)) if self._by_issuer else None
-        return None if provider is None else await provider.person_of_access_token(token)
+    def knows(self, token: str) -> bool:
+        return _issuer_of(token) in self._by_issuer
+
+    async def verify(self, token: str) -> Vouched:
+        provider = self._by_issuer.get(_issuer_of(token))
+        if provider is None:
+            raise Unauthenticated
+        return await provider.person_of_access_token(token)
 
 
 def _issuer_of(token: str) -> str:
