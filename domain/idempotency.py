@@ -71,8 +71,14 @@ async def first_use(keys: KeyRepository, use: KeyUse) -> KeyUse | None:
     Of two that arrive at once the second waits here until the first has committed or rolled back.
     Raises IdempotencyKeyReused or IdempotencyInProgress.
     """
-    if await keys.claim(use):
-        return None
+    return None if await keys.claim(use) else await earlier_use(keys, use)
+
+
+async def earlier_use(keys: KeyRepository, use: KeyUse) -> KeyUse:
+    """The use of the same key that was first, with the same input.
+
+    Raises IdempotencyKeyReused or IdempotencyInProgress.
+    """
     earlier = await keys.find(use.actor_id, use.act, use.key)
     if earlier is None:
         raise IdempotencyInProgress(path=("input", "idempotencyKey"))

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from domain.access import Scope
 from domain.audit import AuditEntry
-from domain.idempotency import KeyRepository
+from domain.idempotency import KeyRepository, KeyUse
 from domain.identity.api_keys import ApiKeyRepository
 from domain.identity.credentials import CredentialRepository
 from domain.identity.one_time import OneTimeTokenRepository
@@ -26,6 +26,7 @@ from domain.messaging.mails import MailRepository
 from domain.messaging.webhook_events import EventState, WebhookEvent
 from domain.payments.attempt import Alert, Attempt, AttemptKind, AttemptStep
 from domain.payments.dispute import Dispute
+from domain.payments.gateway import ChargeReport
 from domain.payments.refund import Refund
 from domain.payments.transaction import Failure, Transaction
 from domain.reconciliation.discrepancies import DiscrepancyRepository, OpenDiscrepancies
@@ -102,12 +103,31 @@ class TransactionRepository(Protocol):
         """Write a changed transaction and return it with its new version. Raises StaleVersion if it changed meanwhile."""
         ...
 
+    async def record_charge(self, transaction_id: TransactionId, report: ChargeReport, at: datetime) -> bool:
+        """Write down which charge at the processor is the transaction's, in one statement.
+
+        False, with nothing changed, where it has one already, or there is no such transaction.
+        """
+        ...
+
     async def reserve_refund(
         self, transaction_id: TransactionId, minor_units: int, *, despite_dispute: bool = False
     ) -> bool:
         """Claim captured money for a refund in one statement; False where not so much is left.
 
         `despite_dispute` is for a refund that the processor has made already: it claims disputed money too.
+        """
+        ...
+
+
+class PaymentRepository(Protocol):
+    """Payments as they begin."""
+
+    async def open(self, use: KeyUse, transaction: Transaction, attempt: Attempt, entry: AuditEntry) -> bool:
+        """Store a payment with the use of its key, its attempt, claimed by the caller for one lease, and its first audit entry.
+
+        It is one statement, and all of it is stored or nothing: False where the key was used before. Of two with one key that
+        arrive at once the second waits here until the first has committed or rolled back.
         """
         ...
 
@@ -314,6 +334,8 @@ class UnitOfWork(Protocol):
 
     @property
     def transactions(self) -> TransactionRepository: ...
+    @property
+    def payments(self) -> PaymentRepository: ...
     @property
     def attempts(self) -> AttemptRepository: ...
     @property

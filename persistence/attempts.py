@@ -1,7 +1,8 @@
 """Attempts in PostgreSQL. Leases go by the database's clock, so that no process's own clock can steal one."""
 
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     ColumnElement,
@@ -15,6 +16,7 @@ from sqlalchemy import (
     bindparam,
     case,
     func,
+    literal,
     null,
     or_,
     select,
@@ -41,10 +43,10 @@ class SqlAttempts:
         self._connection = connection
 
     async def add(self, attempt: Attempt) -> None:
-        await self._connection.execute(_ADD, _columns(attempt))
+        await self._connection.execute(_ADD, attempt_columns(attempt))
 
     async def add_only(self, attempt: Attempt) -> bool:
-        return (await self._connection.execute(_ADD_ONLY, _columns(attempt))).rowcount == 1
+        return (await self._connection.execute(_ADD_ONLY, attempt_columns(attempt))).rowcount == 1
 
     async def get(self, attempt_id: AttemptId) -> Attempt | None:
         statement = select(*_COLUMNS).where(attempts.c.id == attempt_id)
@@ -232,13 +234,15 @@ def _finishing(condition: ColumnElement[bool]) -> Update:
 _c = attempts.c
 _LEASE_END = func.clock_timestamp() + LEASE
 _PAUSE_END = func.clock_timestamp() + bindparam("pause", type_=Interval)
-_ADD = insert(attempts).values(
-    unreported_claims=1,
-    first_sent_at=func.clock_timestamp(),
-    lease_until=_LEASE_END,
-    next_check_at=_LEASE_END,
-    last_checked_at=func.clock_timestamp(),
-)
+# Of an attempt that is stored, claimed by whoever stores it.
+STAMPS: Final[Mapping[str, ColumnElement[Any]]] = {  # Any: numbers and times
+    "unreported_claims": literal(1),
+    "first_sent_at": func.clock_timestamp(),
+    "lease_until": _LEASE_END,
+    "next_check_at": _LEASE_END,
+    "last_checked_at": func.clock_timestamp(),
+}
+_ADD = insert(attempts).values(**STAMPS)
 _ADD_ONLY = _ADD.on_conflict_do_nothing()
 _CHARGE_OF = select(attempts).where(
     _c.transaction_id == bindparam("transaction_id"), _c.kind == AttemptKind.CHARGE.value
@@ -263,7 +267,7 @@ _FINISH_ALL = _finishing(
 _FINISH_REFUND = _finishing(_c.refund_id == bindparam("of_refund"))
 
 
-def _columns(attempt: Attempt) -> dict[str, object]:
+def attempt_columns(attempt: Attempt) -> dict[str, object]:
     return {
         "id": attempt.id,
         "kind": attempt.kind.value,

@@ -23,18 +23,19 @@ class SqlAudit:
         self._connection = connection
 
     async def append(self, entry: AuditEntry) -> None:
-        await self._connection.execute(
-            _APPEND,
-            {
-                "id": entry.id,
-                "transaction_id": entry.transaction_id,
-                "action": entry.action.value,
-                "actor_kind": entry.actor_kind.value,
-                "actor_id": entry.actor_id,
-                "details": dict(entry.details),
-                "at": entry.at,
-            },
-        )
+        await self._connection.execute(_APPEND, entry_columns(entry))
+
+
+def entry_columns(entry: AuditEntry) -> dict[str, object]:
+    return {
+        "id": entry.id,
+        "transaction_id": entry.transaction_id,
+        "action": entry.action.value,
+        "actor_kind": entry.actor_kind.value,
+        "actor_id": entry.actor_id,
+        "details": dict(entry.details),
+        "at": entry.at,
+    }
 
 
 def audit_entry_of(row: Row) -> AuditEntry:

@@ -31,18 +31,7 @@ class SqlKeys:
         self._connection = connection
 
     async def claim(self, use: KeyUse) -> bool:
-        claimed = await self._connection.execute(
-            _CLAIM,
-            {
-                "actor_id": use.actor_id,
-                "act": use.act.value,
-                "key": use.key,
-                "fingerprint": use.fingerprint,
-                "transaction_id": use.transaction_id,
-                "refund_id": use.refund_id,
-            },
-        )
-        return claimed.rowcount == 1
+        return (await self._connection.execute(_CLAIM, use_columns(use))).rowcount == 1
 
     async def find(self, actor_id: UserId, act: KeyedAct, key: str) -> KeyUse | None:
         wanted = {"actor_id": actor_id, "act": act.value, "key": key}
@@ -58,6 +47,17 @@ class SqlKeys:
             refund_id=None if row["refund_id"] is None else RefundId(row["refund_id"]),
             running=row["running"],
         )
+
+
+def use_columns(use: KeyUse) -> dict[str, object]:
+    return {
+        "actor_id": use.actor_id,
+        "act": use.act.value,
+        "key": use.key,
+        "fingerprint": use.fingerprint,
+        "transaction_id": use.transaction_id,
+        "refund_id": use.refund_id,
+    }
 
 
 @cache

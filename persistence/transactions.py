@@ -9,6 +9,7 @@ from domain.access import Scope
 from domain.currencies import Currency
 from domain.ids import TransactionId, UserId
 from domain.money import Money
+from domain.payments.gateway import ChargeReport
 from domain.payments.transaction import (
     CaptureMethod,
     NextAction,
@@ -40,6 +41,11 @@ _SAVE = (
     .where(_c.id == bindparam("saved_id"), _c.version == bindparam("read_version"))
     .returning(*COLUMNS)
 )
+_RECORD_CHARGE = (
+    update(transactions)
+    .where(_c.id == bindparam("recorded_id"), _c.processor_reference.is_(None))
+    .values(version=_c.version + 1)
+)
 _RESERVE = (
     update(transactions)
     .where(
@@ -58,21 +64,7 @@ class SqlTransactions:
         self._connection = connection
 
     async def add(self, transaction: Transaction) -> None:
-        fixed = {
-            "id": transaction.id,
-            "user_id": transaction.user_id,
-            "amount": transaction.money.minor_units,
-            "currency": transaction.money.currency.value,
-            "capture_method": transaction.capture_method.value,
-            "payment_method_id": transaction.payment_method_id,
-            "description": transaction.description,
-            "metadata": dict(transaction.metadata),
-            "return_url": transaction.return_url,
-            "processor": transaction.processor,
-            "created_at": transaction.created_at,
-            "version": transaction.version,
-        }
-        await self._connection.execute(_ADD, fixed | _changing_columns(transaction))
+        await self._connection.execute(_ADD, transaction_columns(transaction))
 
     async def lock(self, transaction_id: TransactionId, scope: Scope) -> Transaction | None:
         if scope.owner is None:
@@ -99,6 +91,15 @@ class SqlTransactions:
         if row is None:
             raise StaleVersion(f"Transaction {transaction.id} is no longer at version {transaction.version}.")
         return transaction_of(row)
+
+    async def record_charge(self, transaction_id: TransactionId, report: ChargeReport, at: datetime) -> bool:
+        recorded = {
+            "recorded_id": transaction_id,
+            "processor_reference": report.reference,
+            "processor_status": report.processor_status,
+            "updated_at": at,
+        }
+        return (await self._connection.execute(_RECORD_CHARGE, recorded)).rowcount == 1
 
     async def reserve_refund(
         self, transaction_id: TransactionId, minor_units: int, *, despite_dispute: bool = False
@@ -144,6 +145,24 @@ def transaction_of(row: Row) -> Transaction:
         next_action=_next_action_of(row),
         version=row["version"],
     )
+
+
+def transaction_columns(transaction: Transaction) -> dict[str, object]:
+    return {
+        "id": transaction.id,
+        "user_id": transaction.user_id,
+        "amount": transaction.money.minor_units,
+        "currency": transaction.money.currency.value,
+        "capture_method": transaction.capture_method.value,
+        "payment_method_id": transaction.payment_method_id,
+        "description": transaction.description,
+        "metadata": dict(transaction.metadata),
+        "return_url": transaction.return_url,
+        "processor": transaction.processor,
+        "created_at": transaction.created_at,
+        "version": transaction.version,
+        **_changing_columns(transaction),
+    }
 
 
 def _changing_columns(transaction: Transaction) -> dict[str, object]:

@@ -17,6 +17,7 @@ from persistence.keys import SqlKeys
 from persistence.ledger import SqlLedger
 from persistence.mails import SqlMails
 from persistence.one_time_tokens import SqlOneTimeTokens
+from persistence.payments import SqlPayments
 from persistence.reconciliation_runs import SqlReconciliationRuns
 from persistence.refunds import SqlRefunds
 from persistence.second_factors import SqlSecondFactors
@@ -33,6 +34,7 @@ class SqlUnitOfWork:
 
     def __init__(self, connection: AsyncConnection) -> None:
         self.transactions = SqlTransactions(connection)
+        self.payments = SqlPayments(connection)
         self.attempts = SqlAttempts(connection)
         self.refunds = SqlRefunds(connection)
         self.disputes = SqlDisputes(connection)

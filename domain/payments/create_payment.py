@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from domain.access import Actor, Capability
 from domain.audit import AuditAction, AuditEntry, Origin
 from domain.errors import CardNumberRefused, InvalidAmount, InvalidPaymentMethod, InvalidText, Refusal
-from domain.idempotency import KeyedAct, KeyUse, fingerprint, first_use
+from domain.idempotency import KeyedAct, KeyUse, earlier_use, fingerprint
 from domain.ids import AttemptId, TransactionId
 from domain.money import Money, MoneyError
 from domain.payments.answer import Answer, refusals_of_charge
@@ -98,21 +98,18 @@ class CreatePayment:
             fingerprint=digest,
             transaction_id=transaction.id,
         )
-        async with self._units.begin() as uow:
-            raced = await first_use(uow.keys, use)
-            if raced is not None:
+        async with self._units.autocommit() as uow:
+            if not await uow.payments.open(use, transaction, attempt, self._created(actor, transaction)):
+                raced = await earlier_use(uow.keys, use)
                 return await self._answer(uow, raced.transaction_id, replayed=True)
-            await uow.transactions.add(transaction)
-            await uow.attempts.add(attempt)
-            await uow.audit.append(self._created(actor, transaction))
-        await self._runner.run(attempt, origin=Origin.RESPONSE)
+        charged = await self._runner.run(attempt, origin=Origin.RESPONSE, transaction=transaction)
+        if charged is not None:
+            return _answer_with(charged, replayed=False)
         async with self._units.autocommit() as uow:
             return await self._answer(uow, transaction.id, replayed=False)
 
     async def _answer(self, uow: UnitOfWork, transaction_id: TransactionId, *, replayed: bool) -> Answer:
-        transaction = await uow.transactions.get(transaction_id)
-        refusals = refusals_of_charge(transaction) if transaction is not None else ()
-        return Answer(transaction=transaction, refusals=refusals, replayed=replayed)
+        return _answer_with(await uow.transactions.get(transaction_id), replayed=replayed)
 
     async def _find_payment_method(self, payment_method_id: str) -> PaymentMethodSummary | None:
         """Ask the processor for the payment method before anything is written.
@@ -173,6 +170,11 @@ class CreatePayment:
             },
             at=transaction.created_at,
         )
+
+
+def _answer_with(transaction: Transaction | None, *, replayed: bool) -> Answer:
+    refusals = refusals_of_charge(transaction) if transaction is not None else ()
+    return Answer(transaction=transaction, refusals=refusals, replayed=replayed)
 
 
 def _check(payment: NewPayment) -> Mapping[str, JsonValue]:

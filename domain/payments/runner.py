@@ -7,8 +7,8 @@ the processor is called, and every call carries a key that is derived from the a
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+from typing import NamedTuple
 
-from domain.access import EVERYTHING
 from domain.audit import Origin
 from domain.errors import ErrorCode, Unavailable
 from domain.leases import kept
@@ -39,6 +39,13 @@ _REFUSAL_OF_REJECTION = {
 }
 
 
+class Taken(NamedTuple):
+    """What a step came to: whether the processor has still to decide, and the transaction as the step left it, if it knows."""
+
+    undecided: bool
+    transaction: Transaction | None
+
+
 class Undecidable(Exception):
     """Neither sending again nor looking can tell what happened; a person has to."""
 
@@ -52,19 +59,26 @@ class AttemptRunner:
         self._outcomes = outcomes
         self._clock = clock
 
-    async def run(self, attempt: Attempt, *, origin: Origin) -> None:
+    async def run(
+        self, attempt: Attempt, *, origin: Origin, transaction: Transaction | None = None
+    ) -> Transaction | None:
         """Drive an attempt that the caller has claimed; on an unknown outcome, schedule the next look.
+
+        `transaction` is the attempt's, from a caller who has stored both this very moment. Answers with the transaction as
+        this run has written it; with None where that may not be how it stands.
 
         The claim is renewed for as long as this takes. Where another process has finished the attempt or taken it over
         meanwhile, there is nothing left to do here.
         """
         with suppress(LeaseLost):
             async with kept(lambda: self._renew(attempt)):
-                await self._drive(attempt, origin)
+                return await self._drive(attempt, origin, transaction)
+        return None
 
-    async def _drive(self, attempt: Attempt, origin: Origin) -> None:
+    async def _drive(self, attempt: Attempt, origin: Origin, stored: Transaction | None) -> Transaction | None:
         try:
-            if await self._step(attempt, origin):
+            taken = await self._step(attempt, origin, stored)
+            if taken.undecided:
                 await self._defer(attempt, unknown_because=None)
         except (OutcomeUnknown, RequestRejected) as error:
             # What gets here rejected is a question (a look-up, a list, a cancellation): it says nothing of the money.
@@ -78,6 +92,9 @@ class AttemptRunner:
             # A mistake of ours. It must not be made again at once, and must not pass for a worker that died.
             await self._defer(attempt, unknown_because=f"an error in Florin: {type(error).__name__}")
             raise
+        else:
+            return taken.transaction
+        return None
 
     async def _defer(self, attempt: Attempt, *, unknown_because: str | None) -> None:
         async with self._units.autocommit() as uow:
@@ -98,11 +115,13 @@ class AttemptRunner:
             return await self._fence(reference, report.failure)
         return report
 
-    async def _step(self, attempt: Attempt, origin: Origin) -> bool:
-        """Do what the attempt asks for; True where the processor has not decided yet."""
-        async with self._units.autocommit() as uow:
-            transaction = await uow.transactions.get(attempt.transaction_id)
-            refund = await uow.refunds.get(attempt.refund_id) if attempt.refund_id else None
+    async def _step(self, attempt: Attempt, origin: Origin, stored: Transaction | None) -> Taken:
+        """Do what the attempt asks for."""
+        transaction, refund = stored, None
+        if transaction is None:
+            async with self._units.autocommit() as uow:
+                transaction = await uow.transactions.get(attempt.transaction_id)
+                refund = await uow.refunds.get(attempt.refund_id) if attempt.refund_id else None
         if transaction is None:
             raise Undecidable("The attempt's transaction does not exist.")
         match attempt.kind:
@@ -115,15 +134,15 @@ class AttemptRunner:
                     raise Undecidable("The attempt's refund does not exist.")
                 return await self._refund(attempt, transaction, refund, origin)
 
-    async def _charge(self, attempt: Attempt, transaction: Transaction, origin: Origin) -> bool:
+    async def _charge(self, attempt: Attempt, transaction: Transaction, origin: Origin) -> Taken:
         reference = transaction.processor_reference
         if reference is None:
             try:
                 reference = await self._create(attempt, transaction)
             except RequestRejected as error:
                 async with self._units.begin() as uow:
-                    await self._outcomes.fail_charge(uow, transaction, _with_refusal(error), origin)
-                return False
+                    failed = await self._outcomes.fail_charge(uow, transaction, _with_refusal(error), origin)
+                return Taken(undecided=False, transaction=failed)
         elif origin is not Origin.RESPONSE:
             report = await self.look_up_charge(reference, undecided=transaction.status in UNDECIDED)
             if report.status is not ChargeStatus.UNCONFIRMED:
@@ -156,23 +175,15 @@ class AttemptRunner:
         report = await self._gateway.create_charge(order, key=attempt.key("create"))
         async with self._units.begin() as uow:
             # The charge's id is on disk before it is confirmed: from here on its own state guards against a second one.
-            locked = await uow.transactions.lock(transaction.id, EVERYTHING)
-            if locked is None:
-                raise Undecidable("The attempt's transaction does not exist.")
-            if locked.processor_reference is not None:
-                return locked.processor_reference
+            if not await uow.transactions.record_charge(transaction.id, report, self._clock.now()):
+                known = await uow.transactions.get(transaction.id)
+                if known is None or known.processor_reference is None:
+                    raise Undecidable("The attempt's transaction does not exist.")
+                return known.processor_reference
             await uow.attempts.advance(attempt, AttemptStep.CONFIRM)
-            await uow.transactions.save(
-                replace(
-                    locked,
-                    processor_reference=report.reference,
-                    processor_status=report.processor_status,
-                    updated_at=self._clock.now(),
-                )
-            )
         return report.reference
 
-    async def _follow_up(self, attempt: Attempt, transaction: Transaction, origin: Origin) -> bool:
+    async def _follow_up(self, attempt: Attempt, transaction: Transaction, origin: Origin) -> Taken:
         """Capture or void; both are guarded by the charge's own state, so that repeating them is safe."""
         reference = transaction.processor_reference
         if reference is None:
@@ -187,19 +198,19 @@ class AttemptRunner:
         except RequestRejected:
             # Refused for good: the charge stays as it is, and that is what the transaction must show.
             report = await self.look_up_charge(reference, undecided=transaction.status in UNDECIDED)
-        await self._apply_charge(report, origin)
+        applied = await self._apply_charge(report, origin)
         async with self._units.autocommit() as uow:
             await uow.attempts.finish(attempt.id)
-        return False
+        return Taken(undecided=False, transaction=applied.transaction)
 
-    async def _refund(self, attempt: Attempt, transaction: Transaction, refund: Refund, origin: Origin) -> bool:
+    async def _refund(self, attempt: Attempt, transaction: Transaction, refund: Refund, origin: Origin) -> Taken:
         reference = transaction.processor_reference
         if reference is None:
             raise Undecidable("The transaction has no charge at the processor to refund.")
         if refund.status is not RefundStatus.PENDING:
             async with self._units.autocommit() as uow:
                 await uow.attempts.finish(attempt.id)
-            return False
+            return Taken(undecided=False, transaction=None)
         report = await self._known_refund(attempt, refund, reference) if origin is not Origin.RESPONSE else None
         if report is None:
             order = RefundOrder(
@@ -214,11 +225,11 @@ class AttemptRunner:
             except RequestRejected as error:
                 # Only this rejection is definite: one of a look-up does not tell that no refund was made.
                 async with self._units.begin() as uow:
-                    await self._outcomes.fail_refund(uow, refund, _with_refusal(error), origin)
-                return False
+                    _, changed = await self._outcomes.fail_refund(uow, refund, _with_refusal(error), origin)
+                return Taken(undecided=False, transaction=changed)
         async with self._units.begin() as uow:
-            await self._outcomes.apply_refund(uow, report, origin)
-        return report.status is RefundReportStatus.PENDING
+            _, changed = await self._outcomes.apply_refund(uow, report, origin)
+        return Taken(undecided=report.status is RefundReportStatus.PENDING, transaction=changed)
 
     async def _known_refund(self, attempt: Attempt, refund: Refund, charge_reference: str) -> RefundReport | None:
         """The refund as the processor has it already; None where it has none and the same key may be sent again.
@@ -252,10 +263,11 @@ class AttemptRunner:
             raise OutcomeUnknown("the charge that failed is not canceled yet")
         return report
 
-    async def _apply_charge(self, report: ChargeReport, origin: Origin) -> bool:
+    async def _apply_charge(self, report: ChargeReport, origin: Origin) -> Taken:
         async with self._units.begin() as uow:
             transaction = await self._outcomes.apply_charge(uow, report, origin)
-        return transaction.status in {TransactionStatus.PENDING, TransactionStatus.REQUIRES_ACTION}
+        undecided = transaction.status in {TransactionStatus.PENDING, TransactionStatus.REQUIRES_ACTION}
+        return Taken(undecided, transaction)
 
 
 def _with_refusal(error: RequestRejected) -> Failure:

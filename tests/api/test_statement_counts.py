@@ -2,7 +2,7 @@
 
 from tests.api.application import Florin
 from tests.api.stored import store_many
-from tests.support.statements import counted
+from tests.support.statements import counted, round_trips
 
 DEEP = """query Deep($first: Int!) {
   transactions(first: $first) {
@@ -67,3 +67,40 @@ async def test_a_hundred_nodes_take_one_statement_for_each_kind(florin: Florin) 
         nodes = (await florin.ada.ask(document, {"ids": ids}))["nodes"]
     assert [node["id"] for node in nodes] == ids
     assert len(statements) == 3
+
+
+# What each of them is for stands in docs/scaling.md.
+ROUND_TRIPS_OF_A_PAYMENT = [
+    "SELECT sessions",
+    "SELECT idempotency_keys",
+    "WITH claimed AS (INSERT INTO idempotency_keys",
+    "BEGIN",
+    "UPDATE transactions",
+    "UPDATE attempts",
+    "COMMIT",
+    "BEGIN",
+    "SELECT transactions",
+    "WITH accounts AS ( INSERT INTO ledger_accounts",
+    "UPDATE transactions",
+    "INSERT INTO audit_entries",
+    "UPDATE attempts",
+    "COMMIT",
+]
+
+
+async def test_a_payment_takes_fourteen_round_trips_to_the_database(florin: Florin) -> None:
+    await florin.ada.paid("another")
+    with round_trips(florin.parts.engine) as sent:
+        await florin.ada.paid("one")
+    told = [" ".join(statement.split()) for statement in sent]
+    assert len(told) == len(ROUND_TRIPS_OF_A_PAYMENT), told
+    for statement, beginning in zip(told, ROUND_TRIPS_OF_A_PAYMENT, strict=True):
+        assert statement.startswith(beginning), told
+
+
+async def test_a_payment_that_comes_again_takes_three(florin: Florin) -> None:
+    await florin.ada.paid("one")
+    with round_trips(florin.parts.engine) as sent:
+        again = await florin.ada.pay("one")
+    assert again["replayed"]
+    assert len(sent) == 3, sent

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any, TypeAlias
 from unittest.mock import patch
 
-from sqlalchemy import event
+from sqlalchemy import Connection, event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from persistence.pool import Borrowed, MovingPool
@@ -54,6 +54,28 @@ def counted(engine: AsyncEngine) -> Iterator[list[str]]:
     statements: list[str] = []
     with _noting(engine, lambda text, _: statements.append(text)):
         yield statements
+
+
+@contextmanager
+def round_trips(engine: AsyncEngine) -> Iterator[list[str]]:
+    """What the engine waits for the database for: the statements, and the beginning and the commit of each unit of work."""
+    sent: list[str] = []
+
+    def begin(connection: Connection) -> None:
+        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+            sent.append("BEGIN")
+
+    def commit(_: Connection) -> None:
+        sent.append("COMMIT")
+
+    event.listen(engine.sync_engine, "begin", begin)
+    event.listen(engine.sync_engine, "commit", commit)
+    try:
+        with _noting(engine, lambda text, _: sent.append(text)):
+            yield sent
+    finally:
+        event.remove(engine.sync_engine, "begin", begin)
+        event.remove(engine.sync_engine, "commit", commit)
 
 
 @contextmanager

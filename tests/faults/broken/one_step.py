@@ -9,7 +9,7 @@ from itertools import count
 from domain.audit import Origin
 from domain.payments.attempt import Attempt
 from domain.payments.gateway import ChargeOrder, RequestRejected
-from domain.payments.runner import AttemptRunner, _with_refusal
+from domain.payments.runner import AttemptRunner, Taken, _with_refusal
 from domain.payments.transaction import Transaction
 from tests.faults.processor import FaultyGateway
 
@@ -22,7 +22,7 @@ class OneStep(AttemptRunner):
     def _key(self, attempt: Attempt) -> str:
         return attempt.key("charge")
 
-    async def _charge(self, attempt: Attempt, transaction: Transaction, origin: Origin) -> bool:
+    async def _charge(self, attempt: Attempt, transaction: Transaction, origin: Origin) -> Taken:
         gateway = self._gateway
         assert isinstance(gateway, FaultyGateway)
         if transaction.processor_reference is not None:
@@ -38,8 +38,8 @@ class OneStep(AttemptRunner):
             report = await gateway.charge_at_once(order, return_url=transaction.return_url, key=self._key(attempt))
         except RequestRejected as error:
             async with self._units.begin() as uow:
-                await self._outcomes.fail_charge(uow, transaction, _with_refusal(error), origin)
-            return False
+                failed = await self._outcomes.fail_charge(uow, transaction, _with_refusal(error), origin)
+            return Taken(undecided=False, transaction=failed)
         return await self._apply_charge(report, origin)
 
 

@@ -13,7 +13,7 @@ from domain.payments.attempt import Attempt, AttemptKind
 from domain.payments.gateway import ChargeReport, ChargeStatus, OutcomeUnknown, RefundReport
 from domain.payments.outcomes import _STATUS_OF_REPORT, Outcomes
 from domain.payments.refresh import Findings
-from domain.payments.runner import AttemptRunner
+from domain.payments.runner import AttemptRunner, Taken
 from domain.payments.transaction import Failure, Transaction, TransactionStatus
 from domain.ports import UnitOfWork
 from tests.faults.acts import FaultyActs, as_it_is
@@ -24,9 +24,9 @@ from tests.support.clock import SequentialIds
 class EveryErrorIsFinal(AttemptRunner):
     """Takes any error of the processor for the end of the payment, and calls it failed."""
 
-    async def _step(self, attempt: Attempt, origin: Origin) -> bool:
+    async def _step(self, attempt: Attempt, origin: Origin, stored: Transaction | None) -> Taken:
         try:
-            return await super()._step(attempt, origin)
+            return await super()._step(attempt, origin, stored)
         except OutcomeUnknown as error:
             async with self._units.begin() as uow:
                 transaction = await uow.transactions.get(attempt.transaction_id)
@@ -38,17 +38,18 @@ class EveryErrorIsFinal(AttemptRunner):
                     await self._outcomes.fail_refund(uow, refund, failure, origin)
                 else:
                     await self._outcomes.fail_charge(uow, transaction, failure, origin)
-            return False
+            return Taken(undecided=False, transaction=None)
 
 
 class GivesUp(AttemptRunner):
     """Stops looking after the second try."""
 
-    async def _drive(self, attempt: Attempt, origin: Origin) -> None:
-        await super()._drive(attempt, origin)
+    async def _drive(self, attempt: Attempt, origin: Origin, stored: Transaction | None) -> Transaction | None:
+        written = await super()._drive(attempt, origin, stored)
         if attempt.tries >= 2:
             async with self._units.autocommit() as uow:
                 await uow.attempts.finish(attempt.id)
+        return written
 
 
 class NoFence(AttemptRunner):
