@@ -61,6 +61,10 @@ soak: setup  ## kill its programs under load for MINUTES=2, and check what becam
 reconcile-proof: setup  ## reconcile a week of 10,000 payments with 50 planted differences, and find exactly those
 	FLORIN_RECONCILE_PAYMENTS=10000 $(BIN)/pytest -s tests/reconciliation
 
+.PHONY: bench
+bench: setup  ## compare it with others, in 10 to 15 minutes; ARGS="..." are passed on: see benchmarks/README.md
+	$(BIN)/python -m benchmarks $(ARGS)
+
 .PHONY: checks
 checks: types format-check lint imports browser
 

@@ -21,7 +21,7 @@ from persistence.roles import ApplicationRole
 from persistence.schema import migrate
 
 # Raise it when the data is made differently: what an earlier version made is thrown away.
-_SEED = "benchmark data, version 1"
+_SEED = "benchmark data, version 2"
 _USER, _SESSION, _TRANSACTION = (UUID(f"018{kind}0000-0000-7000-8000-000000000000").int for kind in "def")
 PAYER_TRANSACTIONS = 200
 AUDIT_ENTRIES = 3
@@ -65,17 +65,31 @@ class Payer:
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """The database as its different users reach it."""
+    """The database as its different users reach it. `florin_statements` is what benchmarks/florin_statements.py found."""
 
     sizes: Sizes
     owner_url: str
     app_url: str
     admin_url: str
     postmaster: int
+    florin_statements: str = ""
 
     @property
     def payers(self) -> list[Payer]:
         return [Payer(number, self.sizes.payers) for number in range(1, self.sizes.payers + 1)]
+
+    @property
+    def writers(self) -> list[Payer]:
+        """As many other customers, who pay: what is read stays as it was made."""
+        number = self.sizes.payers
+        return [Payer(number + each, number) for each in range(1, min(number, self.sizes.users - number) + 1)]
+
+    async def version(self) -> str:
+        connection = await asyncpg.connect(self.app_url)
+        try:
+            return str(await connection.fetchval("SHOW server_version"))
+        finally:
+            await connection.close()
 
     def cpu(self) -> float:
         """The CPU time of all of PostgreSQL's processes so far, in seconds."""

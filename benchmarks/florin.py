@@ -33,8 +33,8 @@ def sandbox() -> Iterator[Running]:
     port = free_port(HOST)
     argv = [sys.executable, "-c", "from app.cli import main; main()", "sandbox", "--port", str(port)]
     env = {"SANDBOX_API_KEY": _STRIPE_KEY, "SANDBOX_WEBHOOK_SECRET": _WEBHOOK_SECRET}
-    with running("sandbox", argv, env, ready="/_sandbox/health", port=port) as program:
-        yield program
+    with running("sandbox", argv, env, ready="/_sandbox/health", port=port) as server:
+        yield server
 
 
 def environment(database: Database, processor_url: str, changes: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -67,16 +67,16 @@ def serving(
     database: Database,
     processor_url: str,
     *,
-    taken_apart: bool = False,
+    program: str | None = None,
     changes: Mapping[str, str] | None = None,
 ) -> Iterator[Running]:
-    """`florin serve` on a port; `switched` where parts of it can be switched off (benchmarks.taken_apart.py)."""
+    """`florin serve` on a port, or one of the programs of benchmarks/ that run it changed."""
     argv = [sys.executable, "-c", "from app.cli import main; main()", "serve"]
-    if taken_apart:
-        argv = [sys.executable, "-m", "benchmarks.taken_apart"]
+    if program is not None:
+        argv = [sys.executable, "-m", f"benchmarks.{program}"]
     env = environment(database, processor_url, changes) | {"PYTHONPATH": str(ROOT)}
-    with running(name, argv, env, ready="/readyz") as program:
-        yield program
+    with running(name, argv, env, ready="/readyz") as server:
+        yield server
 
 
 def access_tokens(payers: Sequence[Payer]) -> list[str]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -10,6 +10,8 @@ import orjson
 
 # What every answer holds that is an error, with GraphQL or without; a payload's `errors` is an empty list where all is well.
 _ERRORS = b'"errors":[{'
+# How long the last answers may take once no more is asked.
+_ANSWER_SECONDS_MAX = 60.0
 _LAST_CHUNK = b"0\r\n\r\n"
 
 NextRequest = Callable[[], bytes]
@@ -45,6 +47,10 @@ class Load:
             self.first_error = self.first_error or answer[:2_000]
 
 
+NextOfMany = Callable[[], tuple[bytes, Load]]
+"""The next request, and where its answer is noted: of several kinds of requests each has a place of its own."""
+
+
 class LoadFailed(Exception):
     """A server closed a connection, or answered with an error; the message holds what it said."""
 
@@ -52,18 +58,15 @@ class LoadFailed(Exception):
 class _Connection(asyncio.Protocol):
     """Does as little as it can for each answer, so that it can keep a fast server busy."""
 
-    def __init__(self, next_request: NextRequest, load: Load, until: float) -> None:
-        self._next_request = next_request
-        self._load = load
+    def __init__(self, next_of_many: NextOfMany, until: float) -> None:
+        self._next_of_many = next_of_many
         self._until = until
         self._sent_at = 0.0
         self._answer = b""
         self._complete_at = -1
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if not isinstance(transport, asyncio.Transport):
-            raise TypeError("A TCP connection was expected.")
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # of TCP it is one
         self._transport = transport
         self._send()
 
@@ -87,7 +90,7 @@ class _Connection(asyncio.Protocol):
 
     def _send(self) -> None:
         self._answer, self._complete_at = b"", -1
-        request = self._next_request()
+        request, self._load = self._next_of_many()
         self._sent_at = time.perf_counter()
         self._transport.write(request)
 
@@ -106,16 +109,25 @@ def _length_of(answer: bytes) -> int:
 
 async def press(url: str, next_request: NextRequest, *, connections: int, seconds: float) -> Load:
     """Load the server for so long, then wait for the last answers. Raises LoadFailed where it closes a connection."""
-    loop, load = asyncio.get_running_loop(), Load()
-    port = urlsplit(url).port or 80
+    load = Load()
+    await press_many(url, lambda: (next_request(), load), [load], connections=connections, seconds=seconds)
+    return load
+
+
+async def press_many(
+    url: str, next_of_many: NextOfMany, loads: Sequence[Load], *, connections: int, seconds: float
+) -> None:
+    """The same with several kinds of requests; the client's CPU time is that for all of them."""
+    loop, port = asyncio.get_running_loop(), urlsplit(url).port or 80
     begun, cpu = time.perf_counter(), time.process_time()
     opened = [
-        await loop.create_connection(lambda: _Connection(next_request, load, begun + seconds), "127.0.0.1", port)
+        await loop.create_connection(lambda: _Connection(next_of_many, begun + seconds), "127.0.0.1", port)
         for _ in range(connections)
     ]
-    await asyncio.gather(*(protocol.done for _, protocol in opened))
-    load.seconds, load.client_cpu = time.perf_counter() - begun, time.process_time() - cpu
-    return load
+    async with asyncio.timeout(seconds + _ANSWER_SECONDS_MAX):
+        await asyncio.gather(*(protocol.done for _, protocol in opened))
+    for load in loads:
+        load.seconds, load.client_cpu = time.perf_counter() - begun, time.process_time() - cpu
 
 
 async def ask(url: str, request: bytes) -> object:

@@ -4,12 +4,14 @@ Q1 is one transaction with its user and its audit entries; Q2 a page of 50 trans
 and with the user and 3 audit entries of each; Q3 nothing at all. M1 writes: see docs/performance.md for what it is to whom.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 
-from benchmarks.database import PAYER_TRANSACTIONS, Payer
+from benchmarks.database import PAYER_TRANSACTIONS, Database, Payer
 from benchmarks.load import NextRequest, in_turn, request
 from domain.ids import IdKind, encode
+
+Credentials = Callable[[Sequence[Payer]], Sequence[str]]
 
 PAGE = 50
 
@@ -49,22 +51,22 @@ def florin_m1(token: str, key: str) -> bytes:
     return _request({"query": M1, "variables": {"input": wanted}}, token)
 
 
-def florin_requests(operation: str, payers: Sequence[Payer], tokens: Sequence[str], run: str) -> NextRequest:
+def florin_requests(operation: str, data: Database, credentials: Credentials, run: str) -> NextRequest:
     """Requests of an operation by all of the customers in turn. `run` makes idempotency keys unlike those of other runs."""
-    pairs = list(zip(payers, tokens, strict=True))
+    if operation == "M1":
+        writers, numbers = credentials(data.writers), count()
+
+        def pay() -> bytes:
+            number = next(numbers)
+            return florin_m1(writers[number % len(writers)], f"{run}-{number}")
+
+        return pay
+    pairs = list(zip(data.payers, credentials(data.payers), strict=True))
     if operation == "Q1":
         return in_turn([florin_q1(payer, turn * _STEP, token) for turn in range(20) for payer, token in pairs])
     if operation == "Q2":
         return in_turn([florin_q2(token) for _, token in pairs])
-    if operation == "Q3":
-        return in_turn([_request({"query": Q3}, token) for _, token in pairs])
-    numbers = count()
-
-    def pay() -> bytes:
-        number = next(numbers)
-        return florin_m1(tokens[number % len(tokens)], f"{run}-{number}")
-
-    return pay
+    return in_turn([_request({"query": Q3}, token) for _, token in pairs])
 
 
 def _request(body: dict[str, object], token: str) -> bytes:

@@ -83,7 +83,7 @@ async def _told(server: Server) -> dict[str, int]:
 
 async def _spent(server: Server, data: Database, query: str, seconds: float, *, without: Sequence[str] = ()) -> Spent:
     await _get(server, f"/_without?parts={','.join(without)}")
-    requests = florin_requests(query, data.payers, server.tokens, "")
+    requests = florin_requests(query, data, lambda _: server.tokens, "")
     before, postgres_before = await _told(server), data.cpu()
     load = await press(server.program.url, requests, connections=CONNECTIONS, seconds=seconds)
     after = await _told(server)
@@ -151,10 +151,10 @@ async def run(rounds: int, seconds: float) -> list[Cost]:
         processor = stack.enter_context(florin.sandbox()).url
         subjects = await florin.introduce(data, issuer.url, data.payers)
         print("starting Florin, in production and with an identity provider in development", flush=True)
-        production = stack.enter_context(florin.serving("florin", data, processor, taken_apart=True))
+        production = stack.enter_context(florin.serving("florin", data, processor, program="taken_apart"))
         changes = florin.providers(issuer.url, AUDIENCE)
         development = stack.enter_context(
-            florin.serving("florin with a provider", data, processor, taken_apart=True, changes=changes)
+            florin.serving("florin with a provider", data, processor, program="taken_apart", changes=changes)
         )
         servers = [
             Server("access token", production, florin.access_tokens(data.payers)),

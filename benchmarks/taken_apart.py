@@ -49,6 +49,7 @@ def main() -> None:
 
     _exchange(app.serve, "services", _taking_apart_services)
     _exchange(app.serve, "create_application", _with_addresses)
+    _shared_lookups()
     _limits()
     _cost()
     _authorisation()
@@ -161,6 +162,13 @@ def _taking_apart_services(make: Function) -> Function:
         return wired
 
     return services
+
+
+def _shared_lookups() -> None:
+    """Look-ups that requests share are made in a task of their own, and not where the first of them waits for it."""
+    from domain.joined_lookups import JoinedLookups  # noqa: PLC0415  see `main`
+
+    _exchange(JoinedLookups, "_find_all", _part(AUTHENTICATION))
 
 
 def _remembered(ask: Function) -> Function:
