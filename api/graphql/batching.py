@@ -17,16 +17,17 @@ CONNECTIONS_PER_REQUEST = 3
 class _Batch(Generic[K, R]):
     """Keys that are fetched together. It is fetched for nobody once all who asked for it were cancelled."""
 
-    __slots__ = ("cancelled", "fetching", "wanted")
+    __slots__ = ("begun", "cancelled", "fetching", "wanted")
 
     def __init__(self) -> None:
         self.wanted: dict[K, _Wanted[K, R]] = {}
         self.cancelled = 0
+        self.begun = False
         self.fetching: asyncio.Task[None] | None = None
 
     def one_cancelled(self) -> None:
         self.cancelled += 1
-        if self.fetching is not None and self.is_cancelled:
+        if self.begun and self.fetching is not None and self.is_cancelled:
             self.fetching.cancel()
 
     @property
@@ -78,18 +79,18 @@ class Loader(Generic[K, R]):
         batch = self._next
         if batch is None:
             batch = self._next = _Batch()
-            loop.call_soon(self._begin, batch)
+            # It begins in the next turn.
+            batch.fetching = loop.create_task(self._fetched(batch))
         wanted = self._known[key] = batch.wanted[key] = _Wanted(batch, loop)
         return wanted
 
-    def _begin(self, batch: _Batch[K, R]) -> None:
-        self._next = None
-        if not batch.is_cancelled:
-            batch.fetching = asyncio.ensure_future(self._fetched(batch))
-
     async def _fetched(self, batch: _Batch[K, R]) -> None:
+        self._next = None
+        batch.begun = True
         wanted = batch.wanted
         try:
+            if batch.is_cancelled:
+                return
             found = await self._fetch([*wanted])
             for future, value in zip(wanted.values(), found, strict=True):
                 if not future.done():
@@ -100,6 +101,11 @@ class Loader(Generic[K, R]):
                     future.set_exception(error)
         finally:
             batch.fetching = None
+            for future in wanted.values():
+                # Only where the fetch itself was cancelled is one left.
+                asyncio.Future.cancel(future)
+            # They hold their batch: without this they would wait for the garbage collector, and a request's records with them.
+            wanted.clear()
 
 
 class Batches:

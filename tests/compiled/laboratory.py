@@ -110,6 +110,10 @@ class Item:
         return "hidden"
 
     @strawberry.field
+    def hidden_promise(self) -> str:
+        return "hidden"
+
+    @strawberry.field
     def particular(self) -> Particular | None:
         return Particular(name="p")
 
@@ -255,6 +259,6 @@ assert isinstance(_item, GraphQLObjectType)
 _fields = _item.fields
 _bare: Any = _fields["wrapped"].resolve  # Any: as graphql-core declares resolvers
 _fields["wrapped"].resolve = lambda source, info: f"{_bare(source, info)}, wrapped"
-for _name in ("hidden", "hiddenLater"):
+for _name in ("hidden", "hiddenLater", "hiddenPromise"):
     _resolve: Any = _fields[_name].resolve
     _fields[_name].resolve = gated(_resolve, _shows)

@@ -41,6 +41,15 @@ class MadeUpOperation:
     fragments: list[str] = field(default_factory=list)
     declared: list[str] = field(default_factory=list)
 
+    def otherwise(self) -> "MadeUpOperation":
+        """The same operation with other variables."""
+        pages = {1: 2, 3: None}
+        variables = {
+            name: not value if isinstance(value, bool) else pages.get(value, value)
+            for name, value in self.variables.items()
+        }
+        return MadeUpOperation(self.text, variables)
+
 
 class OperationMaker:
     """Makes one operation up."""

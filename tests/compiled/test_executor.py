@@ -208,6 +208,14 @@ async def test_a_gate_is_asked_once_and_closes_a_field_for_all() -> None:
     assert comparison.outcomes == {"compiled": 2}
 
 
+@pytest.mark.parametrize("shows", [True, False])
+async def test_a_gate_before_what_must_not_be_null_is_left_to_graphql_core(shows: bool) -> None:
+    comparison = Comparison(laboratory._schema)
+    text = "{ items { hiddenPromise } }"
+    assert await comparison.compiled(text, {"shows": shows}) == await comparison.stock(text, {"shows": shows})
+    assert comparison.outcomes == {"unsupported": 1}
+
+
 @pytest.mark.parametrize("selection", ["number", "number loaded other { number }"])
 @pytest.mark.parametrize("uses_before_compiling", [0, 99])
 async def test_an_execution_is_gone_with_its_answer(selection: str, uses_before_compiling: int) -> None:

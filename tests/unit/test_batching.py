@@ -1,6 +1,8 @@
 """Dataloaders: what one turn of the event loop asks for is fetched together, once, and for nobody who has gone away."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Sequence
 
 import pytest
@@ -55,6 +57,31 @@ async def test_a_fetch_that_finds_too_little_fails() -> None:
 
     with pytest.raises(ValueError, match="shorter"):
         await Loader(fetch).load(1)
+
+
+async def test_a_fetch_that_is_cancelled_by_itself_is_told() -> None:
+    async def fetch(_: list[int]) -> Sequence[int]:
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await Loader(fetch).load(1)
+
+
+async def test_what_was_loaded_is_gone_with_its_loader() -> None:
+    async def fetch(keys: list[int]) -> Sequence[Shop]:
+        return [Shop() for _ in keys]
+
+    gc.collect()
+    gc.disable()
+    try:
+        loader = Loader(fetch)
+        found = weakref.ref(await loader.load(1))
+        await asyncio.sleep(0)
+        assert found() is not None
+        del loader
+        assert found() is None
+    finally:
+        gc.enable()
 
 
 async def test_nothing_is_fetched_for_those_who_were_cancelled_before() -> None:

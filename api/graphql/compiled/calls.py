@@ -80,6 +80,8 @@ class Call:
             raise Unsupported("a field that is not Strawberry's")
         self._definition = definition
         self.gate: Gate[Any] | None = gate_of(resolve)  # Any: whatever context the schema has
+        if self.gate is not None and isinstance(field.type, GraphQLNonNull) and Guard.NULL in guards:
+            raise Unsupported("a gate before what must not be null")
         _check_bare(resolve if self.gate is None else self.gate.resolve, guards)
         if definition.extensions and Guard.FIELD_EXTENSIONS in guards:
             raise Unsupported("field extensions")

@@ -144,13 +144,8 @@ class Compiler:
             return f"{bound} is not {name}", odd
         expected = f"{bound}.__class__ is {self.source.constant(origin, 'kind')}"
         if selection.kind.is_type_of is not None and Guard.CAST in self._guards:
-            expected = f"{expected} and {self._not_cast(origin, name)}"
+            expected = f"{expected} and getattr({name}, {TYPE_CAST_ATTRIBUTE!r}, None) is None"
         return expected, odd
-
-    def _not_cast(self, origin: type, name: str) -> str:
-        if origin.__dictoffset__ and not hasattr(origin, TYPE_CAST_ATTRIBUTE):
-            return f"{TYPE_CAST_ATTRIBUTE!r} not in {name}.__dict__"
-        return f"not {self.source.constant(is_cast, 'is_cast')}({name})"
 
     def _abstract(self, selection: AbstractSelection, *, refuses_null: bool) -> str:
         """The name of a function that completes an object behind an interface or union."""

@@ -25,6 +25,7 @@ class Gate(Generic[C]):
 def gated(resolve: Resolver, allows: Callable[[C], bool]) -> Resolver:
     """A resolver that answers null unless `allows` is true of the request's context.
 
+    The field should be nullable; one that is not is left to graphql-core, for which a closed gate is an error then.
     Compiled code asks `allows` once for all objects of a request, so it may depend on nothing else; what it raises becomes the
     field's error.
     """
