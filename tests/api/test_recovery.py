@@ -1,5 +1,6 @@
 """Recovery as clients see it: what is undecided, what needs a person, and what a person decides."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -254,7 +255,9 @@ async def test_looking_for_what_needs_attention_reads_little_of_the_tables(
         async with engine.connect() as connection:
             plan = await connection.exec_driver_sql(f"EXPLAIN {statement}", tuple(parameters))
             lines = [str(line) for (line,) in plan]
-        assert not any("Seq Scan" in line for line in lines), "\n".join(lines)
+        # Of a table with a few rows, such as the refunds here, PostgreSQL may well look at all.
+        whole = [line for line in lines if re.search(r"Seq Scan on (transactions|attempts)\b", line)]
+        assert whole == [], "\n".join(lines)
 
 
 _MANY_TRANSACTIONS = """
