@@ -62,7 +62,7 @@ reconcile-proof: setup  ## reconcile a week of 10,000 payments with 50 planted d
 	FLORIN_RECONCILE_PAYMENTS=10000 $(BIN)/pytest -s tests/reconciliation
 
 .PHONY: bench
-bench: setup  ## compare it with others, in 10 to 15 minutes; ARGS="..." are passed on: see benchmarks/README.md
+bench: setup  ## compare it with others, in about ten minutes; ARGS="..." are passed on: see benchmarks/README.md
 	$(BIN)/python -m benchmarks $(ARGS)
 
 .PHONY: checks
