@@ -1,4 +1,4 @@
-"""Look-ups that requests share: those that come while one is on its way are made together, in one statement."""
+"""Look-ups that requests share: those that come together, or while one is on its way, are made in one statement."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -18,25 +18,19 @@ class JoinedLookups(Generic[K, V]):
         self._fetch = fetch
         self._in_flight = 0
         self._waiting: dict[K, list[asyncio.Future[V | None]]] = {}
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def find(self, key: K) -> V | None:
         """What there is, or None. Raises whatever the look-up raises."""
-        if self._in_flight == 0:
-            # Alone, a request makes its look-up itself: a task of its own would cost half as much again.
-            self._in_flight += 1
-            try:
-                found = await self._fetch((key,))
-            finally:
-                self._ended()
-            return found.get(key)
         loop = asyncio.get_running_loop()
         # Each has a future of its own: a request that is given up takes none of the others with it.
         future: asyncio.Future[V | None] = loop.create_future()
         self._waiting.setdefault(key, []).append(future)
         if self._timer is None:
-            self._timer = loop.call_later(PATIENCE_SECONDS, self._begin)
+            # Requests whose bytes came together ask in the same turn of the event loop.
+            alone = self._in_flight == 0
+            self._timer = loop.call_soon(self._begin) if alone else loop.call_later(PATIENCE_SECONDS, self._begin)
         return await future
 
     def _ended(self) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 from aiosmtpd.smtp import SMTP, Envelope
 
 
-@dataclass(slots=True)
+# Without slots: aiosmtpd looks at every attribute, and before Python 3.11.3 a dataclass with slots has one that raises.
+@dataclass
 class Handler:
     """What the server got, and what it answers to a recipient and to a letter."""
 

@@ -52,6 +52,15 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(joined_lookups, "PATIENCE_SECONDS", 3600)
 
 
+async def test_those_that_come_at_the_same_time_are_made_together() -> None:
+    register = Register()
+    tasks = register.begin("a", "b", "a")
+    await settle()
+    assert register.asked == [("a", "b")]
+    await register.let_go(0)
+    assert await asyncio.gather(*tasks) == [1, 2, 1]
+
+
 async def test_those_that_come_meanwhile_are_made_together() -> None:
     register = Register()
     first = register.begin("a")
@@ -128,7 +137,7 @@ async def test_a_request_that_is_given_up_takes_no_other_with_it() -> None:
     await settle()
     given_up.cancel()
     first[0].cancel()
-    await settle()
+    await register.let_go(0)
     await register.let_go(1)
     assert given_up.cancelled()
     assert first[0].cancelled()
