@@ -9,6 +9,7 @@ import asyncpg
 import orjson
 import structlog
 from sqlalchemy import exc, make_url
+from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from domain.errors import Unavailable
@@ -114,17 +115,22 @@ async def fetch(engine: AsyncEngine, statement: Statement, values: Values) -> Se
     return found
 
 
+# What SQLAlchemy's driver makes of asyncpg's errors. Whoever takes a connection from the pool itself gets to see them bare.
+_Driver = AsyncAdapt_asyncpg_dbapi
 _LOST = (
     *(exc.TimeoutError, exc.InterfaceError, exc.OperationalError, OSError, TimeoutError),
+    *(_Driver.InterfaceError, _Driver.OperationalError, _Driver.InternalClientError),
     *(asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.CannotConnectNowError),
+    # A connection that is used while PostgreSQL's farewell is being read.
+    asyncpg.InternalClientError,
 )
-_RAISED = (*_LOST, exc.DBAPIError, asyncpg.PostgresError)
+_RAISED = (*_LOST, exc.DBAPIError, _Driver.Error, asyncpg.PostgresError)
 
 
 def _tell_apart(raised: Exception) -> NoReturn:
     """Raise Unavailable where the database is not there, or somebody, or time, will mend what it said; else what was raised."""
-    if not isinstance(raised, _LOST):
-        said = raised.orig if isinstance(raised, exc.DBAPIError) else raised
+    said = raised.orig if isinstance(raised, exc.DBAPIError) else raised
+    if not isinstance(raised, _LOST) and not isinstance(said, _LOST):
         if _refuses_us(said):
             # It takes somebody to mend it, and they need to know more than those whose requests wait for it.
             log.warning("database.refuses_us", sqlstate=_sqlstate(said))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import orjson
+import structlog
 from starlette.datastructures import QueryParams
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -22,7 +23,9 @@ from api.negotiation import preferred
 from api.problem import status_of
 from api.request import read_body, record_of
 from api.throttle import Addresses, Throttle, rate_limit_headers
-from domain.errors import BadInput, FlorinError, RateLimited, RequestError, Throttled, Unauthenticated
+from domain.errors import BadInput, FlorinError, InternalError, RateLimited, RequestError, Throttled, Unauthenticated
+
+log = structlog.get_logger(__name__)
 
 Headers: TypeAlias = Mapping[str, str]
 
@@ -97,6 +100,10 @@ class GraphQLEndpoint:
         except ClientDisconnect:
             # Nobody is there to read it, but the request log wants an answer.
             return _error_response(scope, BadInput("The connection closed before the request was complete."), JSON)
+        except Exception:
+            # Whoever sends GraphQL reads answers in its shape, whatever went wrong.
+            log.exception("request.failed")
+            return _error_response(scope, InternalError(), media_type)
 
     async def _run(self, scope: Scope, headers: Headers, receive: Receive, media_type: str) -> Response:
         method, peer = scope["method"], scope["client"]

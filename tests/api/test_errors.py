@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from api.access_tokens import AccessTokens
 from domain.access import Scope
 from domain.audit import AuditEntry
 from domain.ids import TransactionId
@@ -49,6 +50,25 @@ async def test_a_fault_of_ours_is_masked_and_logged_once(broken: Florin) -> None
     assert line["request_id"] == "my-request"
     assert "Traceback" in line["exception"]
     assert "RuntimeError: the canary sang at [redacted]" in line["exception"]
+    assert logs.text.count("RuntimeError: the canary sang") == 1
+
+
+async def test_a_fault_of_ours_before_anything_ran_has_the_shape_of_an_answer_too(
+    florin: Florin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken_verify(*_: object) -> None:
+        raise RuntimeError("the canary sang")
+
+    monkeypatch.setattr(AccessTokens, "verify", broken_verify)
+    with captured_logs() as logs:
+        response = await florin.ada.send(LIST, X_Request_ID="my-request")
+    assert (response.status_code, response.headers["content-type"]) == (500, "application/json; charset=utf-8")
+    (error,) = response.json()["errors"]
+    assert error["extensions"] == {"code": "INTERNAL", "retryable": True, "requestId": "my-request"}
+    assert set(response.json()) == {"errors"}
+    assert "canary" not in response.text
+    (line,) = logs.named("request.failed")
+    assert "RuntimeError: the canary sang" in line["exception"]
     assert logs.text.count("RuntimeError: the canary sang") == 1
 
 

@@ -1,21 +1,29 @@
 """Reads past SQLAlchemy: they take connections of the same pool, and leave them as they found them, or closed."""
 
 import asyncio
+import os
+import shutil
+import signal
 from dataclasses import replace
 
 import asyncpg
 import pytest
-from sqlalchemy import Integer, bindparam, func, select
+from sqlalchemy import Integer, bindparam, func, make_url, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.embedded_postgres import EmbeddedPostgres
 from domain.errors import Unavailable
 from persistence.engine import autocommitting, fetch, open_engine
 from persistence.statements import compiled
 from persistence.tables import users
+from tests.support.captured_logs import captured_logs
 from tests.support.database import patient_config
+from tests.support.postgres import throwaway_folder
+from tests.support.waiting import until
 
 _BACKEND = compiled(select(func.pg_backend_pid().label("pid")))
 _SLEEP = compiled(select(func.pg_sleep(bindparam("seconds", type_=Integer)), func.pg_backend_pid().label("pid")))
+_CRASHES = 5
 _FAIL = compiled(select(1 / bindparam("divisor", type_=Integer)))
 
 
@@ -132,3 +140,46 @@ async def test_what_a_read_used_serves_sqlalchemy_too_and_the_other_way_round(
         async with autocommitting(small) as connection:
             assert (await connection.exec_driver_sql("SELECT pg_backend_pid()")).scalar_one() == read_by
     await small.dispose()
+
+
+@pytest.mark.parametrize(
+    ("changed", "sqlstate"), [({"password": "not-its-password"}, "28P01"), ({"database": "nowhere"}, "3D000")]
+)
+async def test_a_database_that_does_not_let_us_in_is_unavailable_and_the_log_says_why(
+    app_database_url: str, engine: AsyncEngine, changed: dict[str, str], sqlstate: str
+) -> None:
+    url = make_url(app_database_url).set(**changed).render_as_string(hide_password=False)  # type: ignore[arg-type]  # all are texts
+    shut_out = open_engine(replace(patient_config(app_database_url), url=url))
+    with captured_logs() as logs, pytest.raises(Unavailable):
+        await backend(shut_out)
+    assert [(line["event"], line["sqlstate"]) for line in logs.lines] == [("database.refuses_us", sqlstate)]
+    await shut_out.dispose()
+
+
+async def test_all_that_a_crash_of_the_database_does_to_reads_is_told_as_unavailable() -> None:
+    """One killed process makes PostgreSQL end all others and recover; meanwhile it lets nobody in."""
+    folder = throwaway_folder()
+    try:
+        with EmbeddedPostgres(folder, throwaway=True) as postgres:
+            own = open_engine(replace(patient_config(postgres.url), pool_size=4))
+            told: set[str] = set()
+
+            async def read() -> bool:
+                try:
+                    await backend(own)
+                except Unavailable as error:
+                    told.add(type(error.__cause__).__name__)
+                    return False
+                return True
+
+            async def recovered() -> bool:
+                return all(await asyncio.gather(*(read() for _ in range(20))))
+
+            for _ in range(_CRASHES):
+                os.kill(await backend(own), signal.SIGKILL)
+                await until(recovered)
+            # Or else it was no crash that anybody noticed.
+            assert len(told) > 1, told
+            await own.dispose()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
