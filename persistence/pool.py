@@ -110,6 +110,11 @@ def _is_doubtful(entry: ConnectionPoolEntry) -> bool:
     idle_since = entry.info.get(_IDLE_SINCE)
     if idle_since is None or time.monotonic() - idle_since >= _IDLE_SECONDS_MAX:
         return True
+    return _is_closed(entry)
+
+
+def _is_closed(entry: ConnectionPoolEntry) -> bool:
+    """Whether the driver has noticed that the connection is gone, which it mostly does before anybody asks."""
     driver: Any = entry.driver_connection  # Any: asyncpg is not typed
     return bool(driver.is_closed())
 
@@ -126,11 +131,12 @@ def ask_idle_connections(engine: Engine) -> None:
 
     @event.listens_for(engine, "checkout")
     def ask(connection: DBAPIConnection, record: ConnectionPoolEntry, _: PoolProxiedConnection) -> None:
+        alive = not _is_closed(record)
         idle_since = record.info.get(_IDLE_SINCE)
-        if idle_since is None or time.monotonic() - idle_since < _IDLE_SECONDS_MAX:
+        if alive and (idle_since is None or time.monotonic() - idle_since < _IDLE_SECONDS_MAX):
             return
         try:
-            alive = engine.dialect.do_ping(connection)
+            alive = alive and engine.dialect.do_ping(connection)
         except engine.dialect.loaded_dbapi.Error:
             alive = False
         if not alive:

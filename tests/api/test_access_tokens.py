@@ -279,4 +279,5 @@ async def test_credentials_that_came_twice_are_none(florin: Florin) -> None:
     ):
         answer = await florin.http.post("/graphql", json={"query": "{ me { id } }"}, headers=headers)
         assert answer.status_code == 401
+        assert answer.json()["errors"][0]["message"] == "Send one Authorization header: Bearer <token>."
     assert (await florin.http.post("/graphql", json={"query": "{ me { id } }"}, headers=[field])).status_code == 200

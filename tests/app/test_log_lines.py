@@ -1,5 +1,7 @@
 """What is taken out of every line before it is written."""
 
+import errno
+import io
 import logging
 
 import pytest
@@ -93,3 +95,18 @@ def test_the_level_is_kept(level: str) -> None:
         structlog.get_logger("tests").info("news")
         structlog.get_logger("tests").warning("trouble")
     assert [line["event"] for line in logs.lines] == (["news", "trouble"] if level == "INFO" else ["trouble"])
+
+
+class FullDisk(io.StringIO):
+    """Takes nothing any more."""
+
+    def write(self, _: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_line_that_cannot_be_written_stops_nothing() -> None:
+    with captured_logs():
+        (handler,) = logging.getLogger().handlers
+        assert isinstance(handler, logging.StreamHandler)
+        handler.setStream(FullDisk())
+        structlog.get_logger("tests").error("there is no room for this")

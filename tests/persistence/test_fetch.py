@@ -5,9 +5,11 @@ import os
 import shutil
 import signal
 from dataclasses import replace
+from typing import Any
 
 import asyncpg
 import pytest
+from asyncpg.prepared_stmt import PreparedStatement
 from sqlalchemy import Integer, bindparam, func, make_url, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -79,6 +81,55 @@ async def test_a_connection_that_died_while_it_was_idle_is_replaced(
     idle = await backend(small)
     await end(app_database_url, idle)
     assert await backend(small) != idle
+    await small.dispose()
+
+
+async def test_a_connection_that_has_just_died_is_taken_neither_by_a_read_nor_by_a_unit_of_work(
+    app_database_url: str, engine: AsyncEngine
+) -> None:
+    small = open_engine(replace(patient_config(app_database_url), pool_size=1))
+
+    async def by_read() -> int:
+        return await backend(small)
+
+    async def by_unit_of_work() -> int:
+        async with autocommitting(small) as connection:
+            return int((await connection.exec_driver_sql("SELECT pg_backend_pid()")).scalar_one())
+
+    for take in (by_read, by_unit_of_work):
+        idle = await take()
+        async with small.connect() as connection:
+            driver = (await connection.get_raw_connection()).driver_connection
+        assert driver is not None
+        await end(app_database_url, idle)
+
+        async def is_noticed(driver: Any = driver) -> bool:  # Any: asyncpg is not typed
+            return bool(driver.is_closed())
+
+        await until(is_noticed)
+        assert await take() != idle
+    await small.dispose()
+
+
+async def test_a_connection_in_the_midst_of_its_end_is_given_up(
+    app_database_url: str, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What asyncpg says of one that is used while PostgreSQL's farewell is being read."""
+    small = open_engine(replace(patient_config(app_database_url), pool_size=1))
+    before = await backend(small)
+
+    async def refuse(*_: object, **__: object) -> None:
+        raise asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is in progress")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(asyncpg.Connection, "fetch", refuse)
+        patched.setattr(PreparedStatement, "fetch", refuse)
+        with pytest.raises(Unavailable):
+            await backend(small)
+        with pytest.raises(Unavailable):
+            async with autocommitting(small) as connection:
+                await connection.execute(select(1))
+    assert await backend(small) != before
     await small.dispose()
 
 
