@@ -39,7 +39,7 @@ _REFUSAL_OF_REJECTION = {
 }
 
 
-class Taken(NamedTuple):
+class StepResult(NamedTuple):
     """What a step came to: whether the processor has still to decide, and the transaction as the step left it, if it knows."""
 
     undecided: bool
@@ -115,7 +115,7 @@ class AttemptRunner:
             return await self._fence(reference, report.failure)
         return report
 
-    async def _step(self, attempt: Attempt, origin: Origin, stored: Transaction | None) -> Taken:
+    async def _step(self, attempt: Attempt, origin: Origin, stored: Transaction | None) -> StepResult:
         """Do what the attempt asks for."""
         transaction, refund = stored, None
         if transaction is None:
@@ -134,7 +134,7 @@ class AttemptRunner:
                     raise Undecidable("The attempt's refund does not exist.")
                 return await self._refund(attempt, transaction, refund, origin)
 
-    async def _charge(self, attempt: Attempt, transaction: Transaction, origin: Origin) -> Taken:
+    async def _charge(self, attempt: Attempt, transaction: Transaction, origin: Origin) -> StepResult:
         reference = transaction.processor_reference
         if reference is None:
             try:
@@ -142,7 +142,7 @@ class AttemptRunner:
             except RequestRejected as error:
                 async with self._units.begin() as uow:
                     failed = await self._outcomes.fail_charge(uow, transaction, _with_refusal(error), origin)
-                return Taken(undecided=False, transaction=failed)
+                return StepResult(undecided=False, transaction=failed)
         elif origin is not Origin.RESPONSE:
             report = await self.look_up_charge(reference, undecided=transaction.status in UNDECIDED)
             if report.status is not ChargeStatus.UNCONFIRMED:
@@ -183,7 +183,7 @@ class AttemptRunner:
             await uow.attempts.advance(attempt, AttemptStep.CONFIRM)
         return report.reference
 
-    async def _follow_up(self, attempt: Attempt, transaction: Transaction, origin: Origin) -> Taken:
+    async def _follow_up(self, attempt: Attempt, transaction: Transaction, origin: Origin) -> StepResult:
         """Capture or void; both are guarded by the charge's own state, so that repeating them is safe."""
         reference = transaction.processor_reference
         if reference is None:
@@ -201,16 +201,16 @@ class AttemptRunner:
         applied = await self._apply_charge(report, origin)
         async with self._units.autocommit() as uow:
             await uow.attempts.finish(attempt.id)
-        return Taken(undecided=False, transaction=applied.transaction)
+        return StepResult(undecided=False, transaction=applied.transaction)
 
-    async def _refund(self, attempt: Attempt, transaction: Transaction, refund: Refund, origin: Origin) -> Taken:
+    async def _refund(self, attempt: Attempt, transaction: Transaction, refund: Refund, origin: Origin) -> StepResult:
         reference = transaction.processor_reference
         if reference is None:
             raise Undecidable("The transaction has no charge at the processor to refund.")
         if refund.status is not RefundStatus.PENDING:
             async with self._units.autocommit() as uow:
                 await uow.attempts.finish(attempt.id)
-            return Taken(undecided=False, transaction=None)
+            return StepResult(undecided=False, transaction=None)
         report = await self._known_refund(attempt, refund, reference) if origin is not Origin.RESPONSE else None
         if report is None:
             order = RefundOrder(
@@ -226,10 +226,10 @@ class AttemptRunner:
                 # Only this rejection is definite: one of a look-up does not tell that no refund was made.
                 async with self._units.begin() as uow:
                     _, changed = await self._outcomes.fail_refund(uow, refund, _with_refusal(error), origin)
-                return Taken(undecided=False, transaction=changed)
+                return StepResult(undecided=False, transaction=changed)
         async with self._units.begin() as uow:
             _, changed = await self._outcomes.apply_refund(uow, report, origin)
-        return Taken(undecided=report.status is RefundReportStatus.PENDING, transaction=changed)
+        return StepResult(undecided=report.status is RefundReportStatus.PENDING, transaction=changed)
 
     async def _known_refund(self, attempt: Attempt, refund: Refund, charge_reference: str) -> RefundReport | None:
         """The refund as the processor has it already; None where it has none and the same key may be sent again.
@@ -263,11 +263,11 @@ class AttemptRunner:
             raise OutcomeUnknown("the charge that failed is not canceled yet")
         return report
 
-    async def _apply_charge(self, report: ChargeReport, origin: Origin) -> Taken:
+    async def _apply_charge(self, report: ChargeReport, origin: Origin) -> StepResult:
         async with self._units.begin() as uow:
             transaction = await self._outcomes.apply_charge(uow, report, origin)
         undecided = transaction.status in {TransactionStatus.PENDING, TransactionStatus.REQUIRES_ACTION}
-        return Taken(undecided, transaction)
+        return StepResult(undecided, transaction)
 
 
 def _with_refusal(error: RequestRejected) -> Failure:

@@ -12,7 +12,7 @@ from domain.payments.attempt import Attempt
 from domain.payments.create_payment import NewPayment
 from domain.payments.gateway import RefundReport
 from domain.payments.refund import Refund
-from domain.payments.runner import AttemptRunner, Taken
+from domain.payments.runner import AttemptRunner, StepResult
 from domain.payments.transaction import Transaction
 from tests.faults.acts import FaultyActs, as_it_is
 from tests.faults.processor import FaultyGateway
@@ -24,7 +24,7 @@ _numbers = count()
 class FreshKeys(AttemptRunner):
     """Asks the processor with another key on every try. A charge's own state still guards it: this one is not broken."""
 
-    async def _charge(self, attempt: Attempt, transaction: Transaction, origin: Origin) -> Taken:
+    async def _charge(self, attempt: Attempt, transaction: Transaction, origin: Origin) -> StepResult:
         return await super()._charge(_FreshAttempt.of(attempt), transaction, origin)
 
 

@@ -9,7 +9,7 @@ from itertools import count
 from domain.audit import Origin
 from domain.payments.attempt import Attempt
 from domain.payments.gateway import ChargeOrder, RequestRejected
-from domain.payments.runner import AttemptRunner, Taken, _with_refusal
+from domain.payments.runner import AttemptRunner, StepResult, _with_refusal
 from domain.payments.transaction import Transaction
 from tests.faults.processor import FaultyGateway
 
@@ -22,7 +22,7 @@ class OneStep(AttemptRunner):
     def _key(self, attempt: Attempt) -> str:
         return attempt.key("charge")
 
-    async def _charge(self, attempt: Attempt, transaction: Transaction, origin: Origin) -> Taken:
+    async def _charge(self, attempt: Attempt, transaction: Transaction, origin: Origin) -> StepResult:
         gateway = self._gateway
         assert isinstance(gateway, FaultyGateway)
         if transaction.processor_reference is not None:
@@ -39,7 +39,7 @@ class OneStep(AttemptRunner):
         except RequestRejected as error:
             async with self._units.begin() as uow:
                 failed = await self._outcomes.fail_charge(uow, transaction, _with_refusal(error), origin)
-            return Taken(undecided=False, transaction=failed)
+            return StepResult(undecided=False, transaction=failed)
         return await self._apply_charge(report, origin)
 
 

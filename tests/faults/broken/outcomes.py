@@ -13,7 +13,7 @@ from domain.payments.attempt import Attempt, AttemptKind
 from domain.payments.gateway import ChargeReport, ChargeStatus, OutcomeUnknown, RefundReport
 from domain.payments.outcomes import _STATUS_OF_REPORT, Outcomes
 from domain.payments.refresh import Findings
-from domain.payments.runner import AttemptRunner, Taken
+from domain.payments.runner import AttemptRunner, StepResult
 from domain.payments.transaction import Failure, Transaction, TransactionStatus
 from domain.ports import UnitOfWork
 from tests.faults.acts import FaultyActs, as_it_is
@@ -24,7 +24,7 @@ from tests.support.clock import SequentialIds
 class EveryErrorIsFinal(AttemptRunner):
     """Takes any error of the processor for the end of the payment, and calls it failed."""
 
-    async def _step(self, attempt: Attempt, origin: Origin, stored: Transaction | None) -> Taken:
+    async def _step(self, attempt: Attempt, origin: Origin, stored: Transaction | None) -> StepResult:
         try:
             return await super()._step(attempt, origin, stored)
         except OutcomeUnknown as error:
@@ -38,7 +38,7 @@ class EveryErrorIsFinal(AttemptRunner):
                     await self._outcomes.fail_refund(uow, refund, failure, origin)
                 else:
                     await self._outcomes.fail_charge(uow, transaction, failure, origin)
-            return Taken(undecided=False, transaction=None)
+            return StepResult(undecided=False, transaction=None)
 
 
 class GivesUp(AttemptRunner):
