@@ -4,7 +4,7 @@ One unit is about what it takes to answer with one field, 20 µs. A document is 
 the sizes of its pages, which may be variables. What the answer turned out to hold is counted afterwards, along the lists alone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
@@ -89,7 +89,11 @@ class Plan:
 
     def actual(self, data: object) -> int:
         """What it has cost, by what the answer holds. Fields that are null or left out are counted all the same."""
-        return self.once + sum(each.actual(data) for each in self.lists)
+        return self.actual_of([data])
+
+    def actual_of(self, parts: Sequence[object]) -> int:
+        """What it has cost for all these parts of an answer, which were selected alike."""
+        return len(parts) * self.once + sum(each.actual_of(parts) for each in self.lists)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,17 +104,15 @@ class ListPlan:
     item: Plan
     size: PageSize
 
-    def actual(self, data: object) -> int:
-        found = data
+    def actual_of(self, parents: Sequence[object]) -> int:
+        """What the lists of all these parents have cost; of a page, one look at each of its levels."""
+        found = parents
         for name in self.path:
-            if not isinstance(found, dict):
-                return 0
-            found = found.get(name)
-        if not isinstance(found, list):
-            return 0
+            found = [each.get(name) for each in found if isinstance(each, dict)]
+        lists = [each for each in found if isinstance(each, list)]
         if not self.item.lists:
-            return len(found) * self.item.once
-        return sum(self.item.actual(item) for item in found)
+            return sum(map(len, lists)) * self.item.once
+        return self.item.actual_of([item for each in lists for item in each])
 
 
 class CostPlanner:

@@ -114,6 +114,12 @@ def test_what_the_answer_holds_is_what_it_has_cost() -> None:
         assert plan.actual(nothing) == 2 * FIELD
 
 
+def test_parents_without_a_list_cost_what_they_are_and_no_more() -> None:
+    plan = operation("{ transactions(first: 50) { nodes { refunds(first: 5) { nodes { id } } } } }").plan
+    nodes = [None, {}, {"refunds": None}, {"refunds": {"nodes": None}}, {"refunds": {"nodes": [None, {"id": "a"}]}}]
+    assert plan.actual({"transactions": {"nodes": nodes}}) == 2 * FIELD + 5 * (ROW + 2 * FIELD) + 2 * ITEM
+
+
 def test_what_the_answer_holds_is_found_under_its_own_names() -> None:
     plan = operation("{ mine: transactions(first: 50) { some: nodes { id } } }").plan
     assert plan.actual({"mine": {"some": [{"id": "a"}, {"id": "b"}]}}) == of_page(2)
