@@ -13,12 +13,14 @@ from domain.ids import SessionId, UserId
 from domain.payments.queries import Page, PageRequest
 from persistence.batched_reader import BatchedReader, Selection, array, owned
 from persistence.paging import Keyset
+from persistence.rows import by_value
 from persistence.sessions import session_of
 from persistence.statements import Values, compiled
 from persistence.tables import second_factors, sessions, users
 from persistence.users import user_of
 
 _NEWEST_FIRST = Keyset(users.c.created_at, users.c.id, descending=True)
+_ROLES = by_value(Role)
 
 # Asked with every request. Look-ups by primary key, in one statement.
 _HOLDERS = compiled(
@@ -68,7 +70,7 @@ class SqlIdentityReader(BatchedReader):
         for row in await self._rows(_HOLDERS, {"session_ids": session_ids, "now": now}):
             session_id = SessionId(row["id"])
             found[session_id] = SessionHolder(
-                UserId(row["user_id"]), Role(row["role"]), session_id, row["second_factor"]
+                UserId(row["user_id"]), _ROLES[row["role"]], session_id, row["second_factor"]
             )
         return found
 

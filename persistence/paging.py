@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from sqlalchemy import BigInteger, Column, ColumnElement, FromClause, Select, bindparam, tuple_
 
@@ -87,10 +87,9 @@ class Keyset:
         kept = list(rows[: request.size])
         if request.from_end:
             kept.reverse()
-        value = self.value.name
         return Page(
             items=[record(row) for row in kept],
-            positions=[Position(row[value], row["id"]) for row in kept],
+            positions=_Positions(kept, self.value.name),
             has_previous=more if request.from_end else request.after is not None,
             has_next=request.before is not None if request.from_end else more,
         )
@@ -99,6 +98,27 @@ class Keyset:
         value, id_ = f"{end}_value", f"{end}_id"
         bound = bindparam(value, type_=self.value.type)
         return bound if self.unique else tuple_(bound, bindparam(id_, type_=self.id.type))
+
+
+class _Positions(Sequence[Position]):
+    """The places of a page's items, each made when it is asked for: few clients want the cursor of every item."""
+
+    def __init__(self, rows: Sequence[Row], value: str) -> None:
+        self._rows = rows
+        self._value = value
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, index: int) -> Position: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Position]: ...
+    def __getitem__(self, index: int | slice) -> Position | Sequence[Position]:
+        if isinstance(index, slice):
+            return _Positions(self._rows[index], self._value)
+        row = self._rows[index]
+        return Position(row[self._value], row["id"])
 
 
 def _within_bigint(position: Position) -> object:

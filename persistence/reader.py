@@ -12,11 +12,11 @@ from domain.ids import AuditEntryId, RefundId, TransactionId, UserId
 from domain.payments.queries import Order, Page, PageRequest, RefundFilter, TransactionFilter
 from domain.payments.refund import Refund
 from domain.payments.transaction import Transaction
-from persistence.audit import audit_entry_of
 from persistence.batched_reader import BatchedReader, Selection, of_visible, one_of_one, owned
 from persistence.paging import Keyset
 from persistence.refunds import refund_of
 from persistence.statements import Values
+from persistence.stored_records import StoredAuditEntry, StoredTransaction, columns_to_decode
 from persistence.tables import audit_entries, refunds, transactions, users
 from persistence.transaction_list import (
     NEWEST_FIRST,
@@ -25,7 +25,6 @@ from persistence.transaction_list import (
     values_of,
     values_of_page,
 )
-from persistence.transactions import transaction_of
 from persistence.users import user_of
 
 _OLDEST_REFUND_FIRST = Keyset(refunds.c.created_at, refunds.c.id, descending=False)
@@ -48,7 +47,10 @@ _REFUNDS = Selection(
     {"statuses": refunds.c.status},
 )
 _AUDIT_ENTRIES = Selection(
-    audit_entries, tuple(audit_entries.c), audit_entries.c.id, {"owner": of_visible(audit_entries.c.transaction_id)}
+    audit_entries,
+    columns_to_decode(audit_entries),
+    audit_entries.c.id,
+    {"owner": of_visible(audit_entries.c.transaction_id)},
 )
 _USERS = Selection(users, tuple(users.c), users.c.id, {"owner": users.c.id == bindparam("owner")})
 
@@ -57,7 +59,7 @@ class SqlReader(BatchedReader):
     """The reads behind `domain.payments.queries.Reader`."""
 
     async def transactions_by_ids(self, ids: Sequence[TransactionId], scope: Scope) -> dict[TransactionId, Transaction]:
-        return await self._by_ids(ids, TRANSACTIONS, owned(scope), transaction_of)
+        return await self._by_ids(ids, TRANSACTIONS, owned(scope), StoredTransaction.of)
 
     async def transactions(
         self, scope: Scope, where: TransactionFilter, order: Order, page: PageRequest
@@ -65,7 +67,9 @@ class SqlReader(BatchedReader):
         selection, keyset, piecewise = cut_of(scope, where, order)
         values = {**owned(scope), **values_of_page(selection, where)}
         probed = "text" if "text" in values else ""
-        return await self._page(selection, values, keyset, page, transaction_of, piecewise=piecewise, probed=probed)
+        return await self._page(
+            selection, values, keyset, page, StoredTransaction.of, piecewise=piecewise, probed=probed
+        )
 
     async def count_transactions(self, scope: Scope, where: TransactionFilter) -> int:
         return await self._count(TRANSACTIONS, {**owned(scope), **values_of(where)})
@@ -100,14 +104,14 @@ class SqlReader(BatchedReader):
         return await self._counts_of(transaction_ids, refunds.c.transaction_id, _REFUNDS, owned(scope))
 
     async def audit_entries_by_ids(self, ids: Sequence[AuditEntryId], scope: Scope) -> dict[AuditEntryId, AuditEntry]:
-        return await self._by_ids(ids, _AUDIT_ENTRIES, owned(scope), audit_entry_of)
+        return await self._by_ids(ids, _AUDIT_ENTRIES, owned(scope), StoredAuditEntry.of)
 
     async def audit_log_of(
         self, transaction_ids: Sequence[TransactionId], page: PageRequest, scope: Scope
     ) -> dict[TransactionId, Page[AuditEntry]]:
         parent = audit_entries.c.transaction_id
         return await self._pages_of(
-            transaction_ids, parent, _AUDIT_ENTRIES, owned(scope), _OLDEST_ENTRY_FIRST, page, audit_entry_of
+            transaction_ids, parent, _AUDIT_ENTRIES, owned(scope), _OLDEST_ENTRY_FIRST, page, StoredAuditEntry.of
         )
 
     async def count_audit_log_of(
@@ -119,7 +123,9 @@ class SqlReader(BatchedReader):
         self, user_ids: Sequence[UserId], page: PageRequest, scope: Scope
     ) -> dict[UserId, Page[Transaction]]:
         parent = transactions.c.user_id
-        return await self._pages_of(user_ids, parent, TRANSACTIONS, owned(scope), NEWEST_FIRST, page, transaction_of)
+        return await self._pages_of(
+            user_ids, parent, TRANSACTIONS, owned(scope), NEWEST_FIRST, page, StoredTransaction.of
+        )
 
     async def count_transactions_of_users(self, user_ids: Sequence[UserId], scope: Scope) -> dict[UserId, int]:
         return await self._counts_of(user_ids, transactions.c.user_id, TRANSACTIONS, owned(scope))

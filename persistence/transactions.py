@@ -6,27 +6,15 @@ from sqlalchemy import Boolean, ColumnElement, Executable, bindparam, case, inse
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.access import Scope
-from domain.currencies import Currency
-from domain.ids import TransactionId, UserId
-from domain.money import Money
+from domain.ids import TransactionId
 from domain.payments.gateway import ChargeReport
-from domain.payments.transaction import (
-    CaptureMethod,
-    NextAction,
-    NextActionType,
-    PaymentMethodSummary,
-    Transaction,
-    TransactionStatus,
-)
+from domain.payments.transaction import Transaction
 from domain.ports import StaleVersion
-from persistence.rows import Row, by_value, failure_columns, failure_of
+from persistence.rows import Row, failure_columns
+from persistence.stored_records import StoredTransaction
 from persistence.tables import transactions
 
 COLUMNS = tuple(column for column in transactions.c if column.name != "search")
-
-_CURRENCIES = by_value(Currency)
-_STATUSES = by_value(TransactionStatus)
-_CAPTURE_METHODS = by_value(CaptureMethod)
 
 # Made once: to make a statement anew each time costs more than to run it.
 _c = transactions.c
@@ -118,33 +106,7 @@ def visible(scope: Scope) -> ColumnElement[bool]:
 
 
 def transaction_of(row: Row) -> Transaction:
-    currency = _CURRENCIES[row["currency"]]
-    fee = None if row["fee"] is None else Money(row["fee"], _CURRENCIES[row["fee_currency"]])
-    return Transaction(
-        id=TransactionId(row["id"]),
-        user_id=UserId(row["user_id"]),
-        status=_STATUSES[row["status"]],
-        money=Money(row["amount"], currency),
-        capture_method=_CAPTURE_METHODS[row["capture_method"]],
-        payment_method_id=row["payment_method_id"],
-        payment_method=_payment_method_of(row),
-        description=row["description"],
-        metadata=row["metadata"],
-        return_url=row["return_url"],
-        processor=row["processor"],
-        created_at=row["created_at"],
-        updated_at=row["updated_at"],
-        captured=row["captured"],
-        refunded=row["refunded"],
-        refund_reserved=row["refund_reserved"],
-        disputed=row["disputed"],
-        fee=fee,
-        processor_reference=row["processor_reference"],
-        processor_status=row["processor_status"],
-        failure=failure_of(row),
-        next_action=_next_action_of(row),
-        version=row["version"],
-    )
+    return StoredTransaction.of(row).whole()
 
 
 def transaction_columns(transaction: Transaction) -> dict[str, object]:
@@ -187,24 +149,3 @@ def _changing_columns(transaction: Transaction) -> dict[str, object]:
         "updated_at": transaction.updated_at,
         **failure_columns(transaction.failure),
     }
-
-
-def _payment_method_of(row: Row) -> PaymentMethodSummary | None:
-    if row["card_brand"] is None:
-        return None
-    return PaymentMethodSummary(
-        brand=row["card_brand"],
-        last4=row["card_last4"],
-        expiry_month=row["card_expiry_month"],
-        expiry_year=row["card_expiry_year"],
-    )
-
-
-def _next_action_of(row: Row) -> NextAction | None:
-    if row["next_action_type"] is None:
-        return None
-    return NextAction(
-        type=NextActionType(row["next_action_type"]),
-        redirect_url=row["next_action_redirect_url"],
-        client_secret=row["next_action_client_secret"],
-    )

@@ -9,8 +9,10 @@ from domain.identity.addresses import comparable
 from domain.identity.users import User
 from domain.ids import UserId
 from domain.ports import EmailTaken
-from persistence.rows import Row
+from persistence.rows import Row, by_value
 from persistence.tables import users
+
+_ROLES = by_value(Role)
 
 
 class SqlUsers:
@@ -79,7 +81,7 @@ def user_of(row: Row) -> User:
         id=UserId(row["id"]),
         email=row["email"],
         name=row["name"],
-        role=Role(row["role"]),
+        role=_ROLES[row["role"]],
         created_at=row["created_at"],
         email_verified_at=row["email_verified_at"],
         disabled_at=row["disabled_at"],
