@@ -1,5 +1,6 @@
 """What can be done with a transaction, and what a refund would come to, told before anybody tries."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import strawberry
@@ -35,8 +36,13 @@ class TransactionAction:
     )
 
 
-async def transaction_actions(context: Context, record: TransactionRecord) -> list[TransactionAction]:
-    open_follow_ups = await context.loaders.open_follow_ups.load(record.id)
+async def actions_of(context: Context, records: Sequence[TransactionRecord]) -> list[list[TransactionAction]]:
+    """What the field Transaction.actions shows of these transactions."""
+    open_follow_ups = await context.loaders.open_follow_ups.load_many([each.id for each in records])
+    return [_actions(context, record, count) for record, count in zip(records, open_follow_ups, strict=True)]
+
+
+def _actions(context: Context, record: TransactionRecord, open_follow_ups: int) -> list[TransactionAction]:
     permitted = actions.permitted_actions(
         context.require_actor(),
         record,

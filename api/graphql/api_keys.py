@@ -1,17 +1,19 @@
 """API keys, for administrators: the list, and the mutations that create one and revoke one."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, ClassVar
 
 import strawberry
 
+from api.graphql.compiled import batched
 from api.graphql.context import Info
 from api.graphql.mutations import ERRORS, outcome_of
 from api.graphql.nodes import Node
 from api.graphql.paging import After, Before, Connection, First, Last, Ordering, connection, page_request
 from api.graphql.problems import UserError
 from api.graphql.rules import needs
-from api.graphql.users import User, user_with
+from api.graphql.users import User, users_with
 from domain import ids
 from domain.access import Capability
 from domain.identity.api_keys import ApiKey as ApiKeyRecord
@@ -46,9 +48,10 @@ class ApiKey(Node):
     def scopes(self) -> list[Capability]:
         return sorted(self.record.scopes)
 
-    @strawberry.field(description="For whom it acts. Batched.")
-    async def owner(self, info: Info) -> User | None:
-        return await user_with(info, self.record.owner_id)
+    @batched(description="For whom it acts. Batched.")
+    @staticmethod
+    async def owner(keys: "Sequence[ApiKey]", info: Info) -> list[User | None]:
+        return await users_with(info, [each.record.owner_id for each in keys])
 
     @strawberry.field(description="When it was created.")
     def created_at(self) -> datetime:

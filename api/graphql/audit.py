@@ -1,15 +1,17 @@
 """The audit log."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import ClassVar
 
 import strawberry
 from strawberry.scalars import JSON
 
+from api.graphql.compiled import batched
 from api.graphql.context import Info
 from api.graphql.nodes import Node
 from api.graphql.paging import Ordering
-from api.graphql.users import User, user_with
+from api.graphql.users import User, users_with
 from domain import ids
 from domain.access import ActorKind, Capability
 from domain.audit import AuditAction
@@ -37,9 +39,10 @@ class AuditEntry(Node):
     def action(self) -> str:
         return self.record.action.value
 
-    @strawberry.field(description="Who did it; null for the processor and the system, and for a user you may not see.")
-    async def actor(self, info: Info) -> User | None:
-        return await user_with(info, self.record.actor_id)
+    @batched(description="Who did it; null for the processor and the system, and for a user you may not see.")
+    @staticmethod
+    async def actor(entries: "Sequence[AuditEntry]", info: Info) -> list[User | None]:
+        return await users_with(info, [each.record.actor_id for each in entries])
 
     @strawberry.field(description="What kind of party did it.")
     def actor_kind(self) -> ActorKind:

@@ -1,10 +1,12 @@
 """Discrepancies, for administrators: where the processor and we do not say the same, and the mutation that settles one."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, ClassVar
 
 import strawberry
 
+from api.graphql.compiled import batched
 from api.graphql.context import Info
 from api.graphql.money import MoneyType, money_type
 from api.graphql.mutations import ERRORS, KEY, REPLAYED
@@ -12,9 +14,9 @@ from api.graphql.nodes import Node
 from api.graphql.paging import After, Before, Connection, First, Last, Ordering, connection, page_request
 from api.graphql.problems import UserError, user_errors
 from api.graphql.rules import needs
-from api.graphql.transaction_links import transaction_with
+from api.graphql.transaction_links import transactions_with
 from api.graphql.transactions import Transaction
-from api.graphql.users import User, user_with
+from api.graphql.users import User, users_with
 from domain import ids
 from domain.access import Capability
 from domain.errors import Refusal
@@ -64,9 +66,10 @@ class Discrepancy(Node):
         ours = subject.kind is SubjectKind.LEDGER or ids.decode(subject.reference) is not None
         return None if ours else subject.reference
 
-    @strawberry.field(description="The transaction; null where the processor holds money for none of ours. Batched.")
-    async def transaction(self, info: Info) -> Transaction | None:
-        return await transaction_with(info, self.record.difference.transaction_id)
+    @batched(description="The transaction; null where the processor holds money for none of ours. Batched.")
+    @staticmethod
+    async def transaction(discrepancies: "Sequence[Discrepancy]", info: Info) -> list[Transaction | None]:
+        return await transactions_with(info, [each.record.difference.transaction_id for each in discrepancies])
 
     @strawberry.field(description="When it was first seen.")
     def first_seen_at(self) -> datetime:
@@ -84,9 +87,10 @@ class Discrepancy(Node):
     def resolution(self) -> Resolution | None:
         return self.record.resolution
 
-    @strawberry.field(description="The administrator who resolved it; null where nobody had to. Batched.")
-    async def resolved_by(self, info: Info) -> User | None:
-        return await user_with(info, self.record.resolved_by)
+    @batched(description="The administrator who resolved it; null where nobody had to. Batched.")
+    @staticmethod
+    async def resolved_by(discrepancies: "Sequence[Discrepancy]", info: Info) -> list[User | None]:
+        return await users_with(info, [each.record.resolved_by for each in discrepancies])
 
     @strawberry.field(description="Why the administrator resolved it.")
     def reason(self) -> str | None:

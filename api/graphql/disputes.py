@@ -1,15 +1,17 @@
 """Disputes."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import ClassVar
 
 import strawberry
 
+from api.graphql.compiled import batched
 from api.graphql.context import Info
 from api.graphql.money import MoneyType, money_type
 from api.graphql.nodes import Node
 from api.graphql.paging import Ordering
-from api.graphql.transaction_links import LazyTransaction, transaction_behind
+from api.graphql.transaction_links import LazyTransaction, transactions_behind
 from domain import ids
 from domain.access import Capability
 from domain.ids import IdKind
@@ -61,9 +63,10 @@ class Dispute(Node):
     def evidence_due_at(self) -> datetime | None:
         return self.record.evidence_due_at
 
-    @strawberry.field(description="The transaction that is disputed.")
-    async def transaction(self, info: Info) -> LazyTransaction:
-        return await transaction_behind(info, self.record.transaction_id)
+    @batched(description="The transaction that is disputed.")
+    @staticmethod
+    async def transaction(disputes: "Sequence[Dispute]", info: Info) -> list[LazyTransaction]:
+        return await transactions_behind(info, [each.record.transaction_id for each in disputes])
 
     @strawberry.field(description="When we heard of it.")
     def created_at(self) -> datetime:

@@ -7,15 +7,16 @@ from typing import Annotated, ClassVar
 
 import strawberry
 
+from api.graphql.compiled import batched
 from api.graphql.context import Info
 from api.graphql.disputes import Dispute, dispute_type
 from api.graphql.money import MoneyType, money_type
 from api.graphql.nodes import Node
 from api.graphql.paging import After, Before, Connection, First, Last, Ordering, connection, page_request
-from api.graphql.refunds import Refund, refund_with
+from api.graphql.refunds import Refund, refunds_with
 from api.graphql.rules import needs
-from api.graphql.transaction_links import LazyTransaction, transaction_with
-from api.graphql.users import User, user_with
+from api.graphql.transaction_links import LazyTransaction, transactions_with
+from api.graphql.users import User, users_with
 from domain import ids
 from domain.access import Capability
 from domain.currencies import Currency
@@ -58,27 +59,36 @@ class LedgerAccount(Node):
     def currency(self) -> Currency:
         return self.record.currency
 
-    @strawberry.field(description="Whose it is; null but for a CUSTOMER account. Batched.")
-    async def user(self, info: Info) -> User | None:
-        return await user_with(info, self.record.user_id)
+    @batched(description="Whose it is; null but for a CUSTOMER account. Batched.")
+    @staticmethod
+    async def user(accounts: "Sequence[LedgerAccount]", info: Info) -> list[User | None]:
+        return await users_with(info, [each.record.user_id for each in accounts])
 
-    @strawberry.field(description="Debits less credits. Batched.")
-    async def balance(self, info: Info, as_of: AsOf = None) -> MoneyType:
-        return self._money((await self._totals(info, as_of)).balance)
+    @batched(description="Debits less credits. Batched.")
+    @staticmethod
+    async def balance(accounts: "Sequence[LedgerAccount]", info: Info, as_of: AsOf = None) -> list[MoneyType]:
+        return [_of(account, totals.balance) for account, totals in await _totals(accounts, info, as_of)]
 
-    @strawberry.field(description="All debits. Batched.")
-    async def debits(self, info: Info, as_of: AsOf = None) -> MoneyType:
-        return self._money((await self._totals(info, as_of)).debits)
+    @batched(description="All debits. Batched.")
+    @staticmethod
+    async def debits(accounts: "Sequence[LedgerAccount]", info: Info, as_of: AsOf = None) -> list[MoneyType]:
+        return [_of(account, totals.debits) for account, totals in await _totals(accounts, info, as_of)]
 
-    @strawberry.field(description="All credits, as a positive amount. Batched.")
-    async def credits(self, info: Info, as_of: AsOf = None) -> MoneyType:
-        return self._money((await self._totals(info, as_of)).credits)
+    @batched(description="All credits, as a positive amount. Batched.")
+    @staticmethod
+    async def credits(accounts: "Sequence[LedgerAccount]", info: Info, as_of: AsOf = None) -> list[MoneyType]:
+        return [_of(account, totals.credits) for account, totals in await _totals(accounts, info, as_of)]
 
-    async def _totals(self, info: Info, as_of: datetime | None) -> Totals:
-        return await info.context.loaders.ledger.totals(as_of).load(self.record.id) or Totals()
 
-    def _money(self, minor_units: int) -> MoneyType:
-        return money_type(Money(minor_units, self.record.currency))
+async def _totals(
+    accounts: Sequence[LedgerAccount], info: Info, as_of: datetime | None
+) -> list[tuple[LedgerAccount, Totals]]:
+    found = await info.context.loaders.ledger.totals(as_of).load_many([each.record.id for each in accounts])
+    return [(account, totals or Totals()) for account, totals in zip(accounts, found, strict=True)]
+
+
+def _of(account: LedgerAccount, minor_units: int) -> MoneyType:
+    return money_type(Money(minor_units, account.record.currency))
 
 
 def ledger_account_type(record: Account) -> LedgerAccount:
@@ -136,20 +146,21 @@ class JournalEntry(Node):
     def lines(self) -> list[LedgerEntry]:
         return ledger_entry_types(self.record.lines)
 
-    @strawberry.field(description="The transaction whose money it is. Batched.")
-    async def transaction(self, info: Info) -> LazyTransaction | None:
-        return await transaction_with(info, self.record.transaction_id)
+    @batched(description="The transaction whose money it is. Batched.")
+    @staticmethod
+    async def transaction(entries: "Sequence[JournalEntry]", info: Info) -> list[LazyTransaction | None]:
+        return await transactions_with(info, [each.record.transaction_id for each in entries])
 
-    @strawberry.field(description="The refund that it is about, if it is about one. Batched.")
-    async def refund(self, info: Info) -> Refund | None:
-        return await refund_with(info, self.record.refund_id)
+    @batched(description="The refund that it is about, if it is about one. Batched.")
+    @staticmethod
+    async def refund(entries: "Sequence[JournalEntry]", info: Info) -> list[Refund | None]:
+        return await refunds_with(info, [each.record.refund_id for each in entries])
 
-    @strawberry.field(description="The dispute that it is about, if it is about one. Batched.")
-    async def dispute(self, info: Info) -> Dispute | None:
-        if self.record.dispute_id is None:
-            return None
-        dispute = await info.context.loaders.disputes.load(self.record.dispute_id)
-        return None if dispute is None else dispute_type(dispute)
+    @batched(description="The dispute that it is about, if it is about one. Batched.")
+    @staticmethod
+    async def dispute(entries: "Sequence[JournalEntry]", info: Info) -> list[Dispute | None]:
+        records = await info.context.loaders.disputes.load_many([each.record.dispute_id for each in entries])
+        return [None if record is None else dispute_type(record) for record in records]
 
     @strawberry.field(description="When it was posted.")
     def posted_at(self) -> datetime:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from functools import cached_property
 
-from api.graphql.batching import Batches, Loader, for_page
+from api.graphql.batching import Batches, Loader, Lookup, for_page
 from domain.access import Actor
 from domain.ids import JournalEntryId, LedgerAccountId, TransactionId
 from domain.ledger.accounts import Account
@@ -20,17 +20,17 @@ class LedgerLoaders:
         self._reader = reader
         self._actor = actor
         self._entries_of: dict[PageRequest, Loader[TransactionId, Page[JournalEntry]]] = {}
-        self._totals: dict[datetime | None, Loader[LedgerAccountId, Totals | None]] = {}
+        self._totals: dict[datetime | None, Lookup[LedgerAccountId, Totals]] = {}
 
     # Each is made when it is first asked for. What one calls holds no `self`: see Loaders.
 
     @cached_property
-    def accounts(self) -> Loader[LedgerAccountId, Account | None]:
+    def accounts(self) -> Lookup[LedgerAccountId, Account]:
         reader, actor = self._reader, self._actor
         return self._batches.one(lambda ids: reader.accounts_by_ids(ids, actor))
 
     @cached_property
-    def entries(self) -> Loader[JournalEntryId, JournalEntry | None]:
+    def entries(self) -> Lookup[JournalEntryId, JournalEntry]:
         reader, actor = self._reader, self._actor
         return self._batches.one(lambda ids: reader.entries_by_ids(ids, actor))
 
@@ -45,7 +45,7 @@ class LedgerLoaders:
             self._entries_of, page, lambda: self._batches.pages(lambda ids: reader.entries_of(ids, page, actor))
         )
 
-    def totals(self, as_of: datetime | None) -> Loader[LedgerAccountId, Totals | None]:
+    def totals(self, as_of: datetime | None) -> Lookup[LedgerAccountId, Totals]:
         """One loader for each moment that is asked about."""
         loader = self._totals.get(as_of)
         if loader is None:

@@ -3,7 +3,7 @@
 import asyncio
 from functools import cached_property
 
-from api.graphql.batching import CONNECTIONS_PER_REQUEST, Batches, Loader, for_page
+from api.graphql.batching import CONNECTIONS_PER_REQUEST, Batches, Loader, Lookup, for_page
 from api.graphql.ledger_loaders import LedgerLoaders
 from api.graphql.readers import Readers
 from domain.access import Actor, Capability
@@ -54,7 +54,7 @@ class Loaders:
         return LedgerLoaders(self._batches, self._readers.ledger, self._actor)
 
     @cached_property
-    def open_sessions(self) -> Loader[UserId, list[Session] | None]:
+    def open_sessions(self) -> Lookup[UserId, list[Session]]:
         readers, clock = self._readers, self._clock
         return self._batches.one(lambda ids: readers.identity.open_sessions_of(ids, clock.now()))
 
@@ -64,54 +64,54 @@ class Loaders:
         return self._batches.count(readers.identity.second_factors_of)
 
     @cached_property
-    def users(self) -> Loader[UserId, User | None]:
+    def users(self) -> Lookup[UserId, User]:
         reader, actor = self._readers.payments, self._actor
         return self._batches.one(lambda ids: reader.users_by_ids(ids, actor.people))
 
     @cached_property
-    def transactions(self) -> Loader[TransactionId, Transaction | None]:
+    def transactions(self) -> Lookup[TransactionId, Transaction]:
         reader, scope = self._readers.payments, self._scope
         return self._batches.one(lambda ids: reader.transactions_by_ids(ids, scope))
 
     @cached_property
-    def refunds(self) -> Loader[RefundId, Refund | None]:
+    def refunds(self) -> Lookup[RefundId, Refund]:
         reader, scope = self._readers.payments, self._scope
         return self._batches.one(lambda ids: reader.refunds_by_ids(ids, scope))
 
     @cached_property
-    def audit_entries(self) -> Loader[AuditEntryId, AuditEntry | None]:
+    def audit_entries(self) -> Lookup[AuditEntryId, AuditEntry]:
         reader, scope = self._readers.payments, self._scope
         return self._batches.one(lambda ids: reader.audit_entries_by_ids(ids, scope))
 
     @cached_property
-    def webhook_events(self) -> Loader[WebhookEventId, InboxEntry | None]:
+    def webhook_events(self) -> Lookup[WebhookEventId, InboxEntry]:
         readers, actor = self._readers, self._actor
         return self._batches.one(lambda ids: readers.inbox.events_by_ids(ids, actor))
 
     @cached_property
-    def attempts(self) -> Loader[AttemptId, AttemptView | None]:
+    def attempts(self) -> Lookup[AttemptId, AttemptView]:
         readers, actor = self._readers, self._actor
         return self._batches.one(
             lambda ids: readers.attempts.attempts_by_ids(ids, actor.scope_of(Capability.ATTEMPTS_READ))
         )
 
     @cached_property
-    def recoveries(self) -> Loader[TransactionId, AttemptView | None]:
+    def recoveries(self) -> Lookup[TransactionId, AttemptView]:
         readers, scope = self._readers, self._scope
         return self._batches.one(lambda ids: readers.attempts.recoveries_of(ids, scope))
 
     @cached_property
-    def disputes(self) -> Loader[DisputeId, Dispute | None]:
+    def disputes(self) -> Lookup[DisputeId, Dispute]:
         readers, scope = self._readers, self._scope
         return self._batches.one(lambda ids: readers.disputes.disputes_by_ids(ids, scope))
 
     @cached_property
-    def discrepancies(self) -> Loader[DiscrepancyId, Discrepancy | None]:
+    def discrepancies(self) -> Lookup[DiscrepancyId, Discrepancy]:
         readers, actor = self._readers, self._actor
         return self._batches.one(lambda ids: readers.discrepancies.discrepancies_by_ids(ids, actor))
 
     @cached_property
-    def api_keys(self) -> Loader[ApiKeyId, ApiKey | None]:
+    def api_keys(self) -> Lookup[ApiKeyId, ApiKey]:
         readers, actor = self._readers, self._actor
         return self._batches.one(lambda ids: readers.api_keys.keys_by_ids(ids, actor))
 

@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Generic, TypeVar
@@ -11,9 +11,11 @@ from uuid import UUID
 import orjson
 import strawberry
 
+from api.graphql.batching import Loader
 from domain.errors import BadInput
 from domain.payments.queries import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, Page, PageRequest, Position
 
+K = TypeVar("K")
 N = TypeVar("N")
 R = TypeVar("R")
 
@@ -86,7 +88,9 @@ class Connection(Generic[N]):
     ordering: strawberry.Private[Ordering]
     # Any: what a page holds is a record, of which `node` makes an N.
     node: strawberry.Private[Callable[[Any], Any]]
-    count: strawberry.Private[Callable[[], Awaitable[int]]]
+    count: strawberry.Private[Callable[[Any], Awaitable[int]]]
+    # By which `count` knows the list: the key of what it belongs to.
+    key: strawberry.Private[Any]
 
     @strawberry.field(description="The items with their cursors.")
     def edges(self) -> list[Edge[N]]:
@@ -107,14 +111,33 @@ class Connection(Generic[N]):
 
     @strawberry.field(description="How many items the whole list has. It is counted only when asked for, and costs.")
     async def total_count(self) -> int | None:
-        return await self.count()
+        return await self.count(self.key)
 
 
 def connection(
     page: Page[R], ordering: Ordering, node: Callable[[R], N], count: Callable[[], Awaitable[int]]
 ) -> Connection[N]:
     """A connection over a page of records; `ordering` is the list's, as given to `page_request`."""
-    return Connection(page=page, ordering=ordering, node=node, count=count)
+    return Connection(page=page, ordering=ordering, node=node, count=lambda _: count(), key=None)
+
+
+async def connections(
+    keys: Sequence[K],
+    pages: Loader[K, Page[R]],
+    ordering: Ordering,
+    node: Callable[[R], N],
+    counts: Callable[[], Loader[K, int]],
+) -> list[Connection[N]]:
+    """A connection for each of several lists, by the keys of what they belong to."""
+
+    def count(key: K) -> Awaitable[int]:
+        return counts().load(key)
+
+    found = await pages.load_many(keys)
+    return [
+        Connection(page=page, ordering=ordering, node=node, count=count, key=key)
+        for key, page in zip(keys, found, strict=True)
+    ]
 
 
 def page_request(

@@ -1,18 +1,20 @@
 """Recovery, made visible: what is being done about an unknown outcome, what needs a person, and what a person decided."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, ClassVar
 
 import strawberry
 
+from api.graphql.compiled import batched
 from api.graphql.context import Info
 from api.graphql.mutations import answer_of
 from api.graphql.nodes import Node
 from api.graphql.paging import After, Before, Connection, First, Last, Ordering, connection, page_request
 from api.graphql.problems import UserError, user_errors
-from api.graphql.refunds import Refund, refund_with
+from api.graphql.refunds import Refund, refunds_with
 from api.graphql.rules import needs, withheld_without
-from api.graphql.transaction_links import LazyTransaction, linked, transaction_behind
+from api.graphql.transaction_links import LazyTransaction, linked, transactions_behind
 from domain import ids
 from domain.access import Capability
 from domain.ids import AttemptId, IdKind, TransactionId
@@ -51,13 +53,15 @@ class Attempt(Node):
     def reason(self) -> str | None:
         return self.record.reason
 
-    @strawberry.field(description="The transaction that it is about. Batched.")
-    async def transaction(self, info: Info) -> LazyTransaction:
-        return await transaction_behind(info, self.record.transaction_id)
+    @batched(description="The transaction that it is about. Batched.")
+    @staticmethod
+    async def transaction(attempts: "Sequence[Attempt]", info: Info) -> list[LazyTransaction]:
+        return await transactions_behind(info, [each.record.transaction_id for each in attempts])
 
-    @strawberry.field(description="The refund that it is about, for attempts of kind REFUND. Batched.")
-    async def refund(self, info: Info) -> Refund | None:
-        return await refund_with(info, self.record.refund_id)
+    @batched(description="The refund that it is about, for attempts of kind REFUND. Batched.")
+    @staticmethod
+    async def refund(attempts: "Sequence[Attempt]", info: Info) -> list[Refund | None]:
+        return await refunds_with(info, [each.record.refund_id for each in attempts])
 
     @strawberry.field(description="When it was stored, right before it was sent for the first time.")
     def created_at(self) -> datetime:
@@ -123,10 +127,10 @@ class Recovery:
         return attempt_type(self.record)
 
 
-async def recovery_of(info: Info, transaction_id: TransactionId) -> Recovery | None:
-    """What the field Transaction.recovery shows, batched over a page of transactions."""
-    record = await info.context.loaders.recoveries.load(transaction_id)
-    return None if record is None else Recovery(record=record)
+async def recoveries_of(info: Info, transaction_ids: Sequence[TransactionId]) -> list[Recovery | None]:
+    """What the field Transaction.recovery shows of these transactions."""
+    records = await info.context.loaders.recoveries.load_many(transaction_ids)
+    return [None if record is None else Recovery(record=record) for record in records]
 
 
 @strawberry.input(description="Which of the attempts that are not done a list holds; all conditions must hold.")

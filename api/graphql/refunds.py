@@ -1,17 +1,19 @@
 """Refunds."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import ClassVar
 
 import strawberry
 
+from api.graphql.compiled import batched
 from api.graphql.context import Info
 from api.graphql.failures import PaymentFailure, failure_type
 from api.graphql.money import MoneyType, money_type
 from api.graphql.nodes import Node
 from api.graphql.paging import Ordering
-from api.graphql.transaction_links import LazyTransaction, linked, transaction_behind
-from api.graphql.users import User, user_with
+from api.graphql.transaction_links import LazyTransaction, linked, transactions_behind
+from api.graphql.users import User, users_with
 from domain import ids
 from domain.access import Capability
 from domain.ids import IdKind, RefundId
@@ -55,23 +57,26 @@ class Refund(Node):
     def failure(self) -> PaymentFailure | None:
         return failure_type(self.record.failure)
 
-    @strawberry.field(description="The transaction whose money goes back.")
-    async def transaction(self, info: Info) -> LazyTransaction:
-        if self.parent is not None:
-            return linked(self.parent)
-        return await transaction_behind(info, self.record.transaction_id)
+    @batched(description="The transaction whose money goes back.")
+    @staticmethod
+    async def transaction(refunds: "Sequence[Refund]", info: Info) -> list[LazyTransaction]:
+        unknown = [each.record.transaction_id for each in refunds if each.parent is None]
+        behind = iter(await transactions_behind(info, unknown) if unknown else ())
+        return [next(behind) if each.parent is None else linked(each.parent) for each in refunds]
 
-    @strawberry.field(
+    @batched(
         description="Who asked for it; null where it was made at the processor, and for a user you may not see. Batched."
     )
-    async def requested_by(self, info: Info) -> User | None:
-        return await user_with(info, self.record.requested_by)
+    @staticmethod
+    async def requested_by(refunds: "Sequence[Refund]", info: Info) -> list[User | None]:
+        return await users_with(info, [each.record.requested_by for each in refunds])
 
-    @strawberry.field(
+    @batched(
         description="Who approved or rejected it; null where nobody had to, and for a user you may not see. Batched."
     )
-    async def decided_by(self, info: Info) -> User | None:
-        return await user_with(info, self.record.decided_by)
+    @staticmethod
+    async def decided_by(refunds: "Sequence[Refund]", info: Info) -> list[User | None]:
+        return await users_with(info, [each.record.decided_by for each in refunds])
 
     @strawberry.field(description="When it was approved or rejected; null where it was not, or not yet.")
     def decided_at(self) -> datetime | None:
@@ -86,7 +91,7 @@ def refund_type(record: RefundRecord, parent: TransactionRecord | None = None) -
     return Refund(record=record, parent=parent)
 
 
-async def refund_with(info: Info, refund_id: RefundId | None) -> Refund | None:
-    """The refund with an id, batched; None where there is none that the asker may see."""
-    record = None if refund_id is None else await info.context.loaders.refunds.load(refund_id)
-    return None if record is None else refund_type(record)
+async def refunds_with(info: Info, refund_ids: Sequence[RefundId | None]) -> list[Refund | None]:
+    """The refunds with these ids; None where there is none that the asker may see."""
+    records = await info.context.loaders.refunds.load_many(refund_ids)
+    return [None if record is None else refund_type(record) for record in records]

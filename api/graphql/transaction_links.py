@@ -1,5 +1,6 @@
 """Links to a transaction, for the types that a transaction leads to: they cannot import its type, which imports theirs."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import strawberry
@@ -23,20 +24,20 @@ def linked(record: TransactionRecord) -> "Transaction":
     return transaction_type(record)
 
 
-async def transaction_with(info: Info, transaction_id: TransactionId | None) -> "Transaction | None":
-    """The transaction with an id, batched; None where there is none that the asker may see."""
-    record = None if transaction_id is None else await info.context.loaders.transactions.load(transaction_id)
-    return None if record is None else linked(record)
+async def transactions_with(info: Info, transaction_ids: Sequence[TransactionId | None]) -> "list[Transaction | None]":
+    """The transactions with these ids; None where there is none that the asker may see."""
+    records = await info.context.loaders.transactions.load_many(transaction_ids)
+    return [None if record is None else linked(record) for record in records]
 
 
-async def transaction_behind(info: Info, transaction_id: TransactionId) -> "Transaction":
-    """The transaction that something shown belongs to, batched.
+async def transactions_behind(info: Info, transaction_ids: Sequence[TransactionId]) -> "list[Transaction]":
+    """The transactions that things shown belong to.
 
-    Raises Forbidden for whoever may see no payments; Unavailable where it is not found, because whoever sees the one may see
+    Raises Forbidden for whoever may see no payments; Unavailable where one is not found, because whoever sees the one may see
     the other.
     """
     info.context.require(Capability.PAYMENTS_READ)
-    found = await transaction_with(info, transaction_id)
-    if found is None:
+    found = [each for each in await transactions_with(info, transaction_ids) if each is not None]
+    if len(found) < len(transaction_ids):
         raise Unavailable
     return found

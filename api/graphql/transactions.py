@@ -1,31 +1,34 @@
 """Transactions: the type, and the filter and order of their list."""
 
+from collections.abc import Awaitable, Sequence
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import ClassVar
 
 import strawberry
 from strawberry.scalars import JSON
 
 from api.graphql import audit, disputes, ledger, refunds
-from api.graphql.actions import TransactionAction, transaction_actions
+from api.graphql.actions import TransactionAction, actions_of
 from api.graphql.audit import AuditEntry, audit_entry_type
+from api.graphql.compiled import batched
 from api.graphql.context import Info
 from api.graphql.disputes import Dispute, dispute_type
 from api.graphql.failures import PaymentFailure, failure_type
 from api.graphql.ledger import JournalEntry, journal_entry_type
 from api.graphql.money import MoneyType, money_type
 from api.graphql.nodes import Node
-from api.graphql.paging import After, Before, Connection, First, Last, Ordering, connection, page_request
-from api.graphql.recovery import Recovery, recovery_of
+from api.graphql.paging import After, Before, Connection, First, Last, Ordering, connection, connections, page_request
+from api.graphql.recovery import Recovery, recoveries_of
 from api.graphql.refunds import Refund, refund_type
 from api.graphql.rules import withheld_without
-from api.graphql.users import User, user_with
+from api.graphql.users import User, users_with
 from domain import ids
 from domain.access import Capability
 from domain.currencies import Currency
 from domain.errors import BadInput, Refusal
-from domain.ids import IdKind, UserId
+from domain.ids import IdKind, TransactionId, UserId
 from domain.payments.queries import Order, OrderDirection, OrderField
 from domain.payments.queries import TransactionFilter as Filter
 from domain.payments.transaction import CaptureMethod, NextActionType, TransactionStatus
@@ -148,78 +151,116 @@ class Transaction(Node):
             return None
         return NextAction(type=action.type, redirect_url=action.redirect_url, client_secret=action.client_secret)
 
-    @strawberry.field(description="Who pays.")
-    async def user(self, info: Info) -> User | None:
-        return await user_with(info, self.record.user_id)
+    @batched(description="Who pays.")
+    @staticmethod
+    async def user(transactions: "Sequence[Transaction]", info: Info) -> list[User | None]:
+        return await users_with(info, [each.record.user_id for each in transactions])
 
-    @strawberry.field(description="The transaction's refunds, oldest first.")
+    @batched(description="The transaction's refunds, oldest first.")
+    @staticmethod
     async def refunds(
-        self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None
-    ) -> Connection[Refund]:
+        transactions: "Sequence[Transaction]",
+        info: Info,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> list[Connection[Refund]]:
         page = page_request(first, after, last, before, ordering=refunds.OLDEST_FIRST)
-        loaders, record = info.context.loaders, self.record
-        return connection(
-            await loaders.refunds_of(page).load(record.id),
-            refunds.OLDEST_FIRST,
-            lambda refund: refund_type(refund, record),
-            lambda: loaders.refund_counts.load(record.id),
-        )
+        loaders, records = info.context.loaders, [each.record for each in transactions]
+        found = await loaders.refunds_of(page).load_many([each.id for each in records])
 
-    @strawberry.field(description="The transaction's disputes, oldest first. Batched.")
+        def count(transaction_id: TransactionId) -> Awaitable[int]:
+            return loaders.refund_counts.load(transaction_id)
+
+        return [
+            connection(
+                page,
+                refunds.OLDEST_FIRST,
+                partial(refund_type, parent=record),
+                partial(count, record.id),
+            )
+            for page, record in zip(found, records, strict=True)
+        ]
+
+    @batched(description="The transaction's disputes, oldest first. Batched.")
+    @staticmethod
     async def disputes(
-        self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None
-    ) -> Connection[Dispute]:
+        transactions: "Sequence[Transaction]",
+        info: Info,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> list[Connection[Dispute]]:
         page = page_request(first, after, last, before, ordering=disputes.OLDEST_FIRST)
-        loaders, transaction_id = info.context.loaders, self.record.id
-        return connection(
-            await loaders.disputes_of(page).load(transaction_id),
+        loaders = info.context.loaders
+        return await connections(
+            [each.record.id for each in transactions],
+            loaders.disputes_of(page),
             disputes.OLDEST_FIRST,
             dispute_type,
-            lambda: loaders.dispute_counts.load(transaction_id),
+            lambda: loaders.dispute_counts,
         )
 
-    @strawberry.field(
+    @batched(
         description="What the transaction posted to the ledger, oldest first; null for anybody but staff. Batched.",
         metadata=withheld_without(Capability.LEDGER_READ),
     )
+    @staticmethod
     async def journal_entries(
-        self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None
-    ) -> Connection[JournalEntry] | None:
+        transactions: "Sequence[Transaction]",
+        info: Info,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> Sequence[Connection[JournalEntry] | None]:
         page = page_request(first, after, last, before, ordering=ledger.OLDEST_ENTRY_FIRST)
-        loaders, transaction_id = info.context.loaders.ledger, self.record.id
-        return connection(
-            await loaders.entries_of(page).load(transaction_id),
+        loaders = info.context.loaders.ledger
+        return await connections(
+            [each.record.id for each in transactions],
+            loaders.entries_of(page),
             ledger.OLDEST_ENTRY_FIRST,
             journal_entry_type,
-            lambda: loaders.entry_counts.load(transaction_id),
+            lambda: loaders.entry_counts,
         )
 
     @strawberry.field(description="What the payer's bank has taken back, or claims: open disputes and lost ones.")
     def disputed_money(self) -> MoneyType:
         return money_type(self.record.in_own_currency(self.record.disputed))
 
-    @strawberry.field(description="What you can do with the transaction now, or why you cannot. Batched.")
-    async def actions(self, info: Info) -> list[TransactionAction]:
-        return await transaction_actions(info.context, self.record)
+    @batched(description="What you can do with the transaction now, or why you cannot. Batched.")
+    @staticmethod
+    async def actions(transactions: "Sequence[Transaction]", info: Info) -> list[list[TransactionAction]]:
+        return await actions_of(info.context, [each.record for each in transactions])
 
-    @strawberry.field(description="Everything that happened to the transaction, oldest first.")
+    @batched(description="Everything that happened to the transaction, oldest first.")
+    @staticmethod
     async def audit_log(
-        self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None
-    ) -> Connection[AuditEntry]:
+        transactions: "Sequence[Transaction]",
+        info: Info,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> list[Connection[AuditEntry]]:
         page = page_request(first, after, last, before, ordering=audit.OLDEST_FIRST)
-        loaders, transaction_id = info.context.loaders, self.record.id
-        return connection(
-            await loaders.audit_log_of(page).load(transaction_id),
+        loaders = info.context.loaders
+        return await connections(
+            [each.record.id for each in transactions],
+            loaders.audit_log_of(page),
             audit.OLDEST_FIRST,
             audit_entry_type,
-            lambda: loaders.audit_log_counts.load(transaction_id),
+            lambda: loaders.audit_log_counts,
         )
 
-    @strawberry.field(
+    @batched(
         description="What is being done about what is not decided yet; null where all is. The processor is asked until it is."
     )
-    async def recovery(self, info: Info) -> Recovery | None:
-        return await recovery_of(info, self.record.id)
+    @staticmethod
+    async def recovery(transactions: "Sequence[Transaction]", info: Info) -> list[Recovery | None]:
+        return await recoveries_of(info, [each.record.id for each in transactions])
 
     @strawberry.field(description="When it was created.")
     def created_at(self) -> datetime:

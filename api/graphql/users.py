@@ -1,13 +1,15 @@
 """Users."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import ClassVar
 
 import strawberry
 
+from api.graphql.compiled import batched
 from api.graphql.context import Info
 from api.graphql.nodes import Node
-from api.graphql.paging import After, Before, Connection, First, Last, Ordering, connection, page_request
+from api.graphql.paging import After, Before, Connection, First, Last, Ordering, connections, page_request
 from api.graphql.sessions import Session
 from api.graphql.transaction_links import LazyTransaction, linked
 from domain import ids
@@ -64,26 +66,35 @@ class User(Node):
             return None
         return [Session(record=each) for each in await context.loaders.open_sessions.load(self.record.id) or ()]
 
-    @strawberry.field(
+    @batched(
         description="Whether signing in takes a second factor; null for anybody else's, unless you manage users. Batched."
     )
-    async def second_factor_enabled(self, info: Info) -> bool | None:
+    @staticmethod
+    async def second_factor_enabled(users: "Sequence[User]", info: Info) -> list[bool | None]:
         actor = info.context.require_actor()
-        if self.record.id != actor.user_id and not actor.may(Capability.USERS_MANAGE):
-            return None
-        return await info.context.loaders.second_factors.load(self.record.id) == 1
+        manages = actor.may(Capability.USERS_MANAGE)
+        shown = [each.record.id for each in users if manages or each.record.id == actor.user_id]
+        factors = dict(zip(shown, await info.context.loaders.second_factors.load_many(shown), strict=True))
+        return [factors[each.record.id] == 1 if each.record.id in factors else None for each in users]
 
-    @strawberry.field(description="The user's transactions, newest first, as far as the asker may see them.")
+    @batched(description="The user's transactions, newest first, as far as the asker may see them.")
+    @staticmethod
     async def transactions(
-        self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None
-    ) -> Connection[LazyTransaction]:
+        users: "Sequence[User]",
+        info: Info,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> list[Connection[LazyTransaction]]:
         page = page_request(first, after, last, before, ordering=NEWEST_FIRST)
-        loaders, user_id = info.context.loaders, self.record.id
-        return connection(
-            await loaders.transactions_of(page).load(user_id),
+        loaders = info.context.loaders
+        return await connections(
+            [each.record.id for each in users],
+            loaders.transactions_of(page),
             NEWEST_FIRST,
             linked,
-            lambda: loaders.user_transaction_counts.load(user_id),
+            lambda: loaders.user_transaction_counts,
         )
 
 
@@ -91,7 +102,7 @@ def user_type(record: UserRecord) -> User:
     return User(record=record)
 
 
-async def user_with(info: Info, user_id: UserId | None) -> User | None:
-    """The user with an id, batched; None where there is none that the asker may see."""
-    record = None if user_id is None else await info.context.loaders.users.load(user_id)
-    return None if record is None else user_type(record)
+async def users_with(info: Info, user_ids: Sequence[UserId | None]) -> list[User | None]:
+    """The users with these ids; None where there is none that the asker may see."""
+    records = await info.context.loaders.users.load_many(user_ids)
+    return [None if record is None else user_type(record) for record in records]

@@ -1,5 +1,6 @@
 """The inbox of webhook events, for administrators: what came in, how it ended, and the mutation that tries it again."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, ClassVar
 
@@ -7,13 +8,14 @@ import strawberry
 import structlog
 from strawberry.scalars import JSON
 
+from api.graphql.compiled import batched
 from api.graphql.context import Info
 from api.graphql.mutations import ERRORS, KEY, REPLAYED
 from api.graphql.nodes import Node
 from api.graphql.paging import After, Before, Connection, First, Last, Ordering, connection, page_request
 from api.graphql.problems import UserError, user_errors
 from api.graphql.rules import needs
-from api.graphql.transaction_links import transaction_with
+from api.graphql.transaction_links import transactions_with
 from api.graphql.transactions import Transaction
 from domain import ids
 from domain.access import Capability
@@ -76,9 +78,10 @@ class WebhookEvent(Node):
     def live(self) -> bool:
         return self.record.live
 
-    @strawberry.field(description="The transaction that it is about, as far as one is known. Batched.")
-    async def transaction(self, info: Info) -> Transaction | None:
-        return await transaction_with(info, self.record.transaction_id)
+    @batched(description="The transaction that it is about, as far as one is known. Batched.")
+    @staticmethod
+    async def transaction(events: "Sequence[WebhookEvent]", info: Info) -> list[Transaction | None]:
+        return await transactions_with(info, [each.record.transaction_id for each in events])
 
     @strawberry.field(
         description="The processor's message as far as it may be seen: ids, states, amounts and times. Secrets, cards, names "

@@ -1,7 +1,7 @@
 """A schema whose resolvers do what the API's never do, to see that compiled code leaves it to graphql-core."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import Enum
 from typing import Annotated, Any, NewType
 
@@ -10,7 +10,7 @@ from graphql import GraphQLObjectType, GraphQLResolveInfo
 from strawberry.permission import BasePermission
 from strawberry.schema.config import StrawberryConfig
 
-from api.graphql.compiled import gated
+from api.graphql.compiled import batched, gated
 
 Nothing = NewType("Nothing", str)
 
@@ -194,6 +194,11 @@ class Item:
         except TimeoutError:
             return "late"
         return "never"
+
+    @batched(description="Answers once for all that are alike.")
+    @staticmethod
+    async def size(items: "Sequence[Item]") -> list[str]:
+        return sorted({"small" for _ in items})
 
     @strawberry.field
     async def patient(self, info: strawberry.Info) -> str:

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import weakref
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ import strawberry
 from graphql import DocumentNode, ExecutionResult, OperationDefinitionNode, execute, parse
 from strawberry.dataloader import DataLoader
 
-from api.graphql.compiled import CompiledExecutor, OperationPlans, PlanCache
+from api.graphql.batching import Loader
+from api.graphql.compiled import CompiledExecutor, OperationPlans, PlanCache, batched
 from api.graphql.compiled.plans import FAILURES_MAX, PLANS_MAX, REST
 from tests.compiled.comparing import Comparison
 from tests.compiled.laboratory import schema as laboratory
@@ -27,6 +29,7 @@ class Books:
         self.hold: asyncio.Event | None = None
         self.cancelled = False
         self.loader = DataLoader(self.load)
+        self.keyed: Loader[int, int | None] = Loader(self.fetch)
 
     async def load(self, keys: list[int]) -> list[int | BaseException]:
         self.batches.append(list(keys))
@@ -38,6 +41,13 @@ class Books:
                 self.cancelled = True
                 raise
         return [ValueError("thirteen") if key == 13 else key * 10 for key in keys]
+
+    async def fetch(self, keys: list[int]) -> dict[int, int | None]:
+        found = dict(zip(keys, await self.load(keys), strict=True))
+        for value in found.values():
+            if isinstance(value, BaseException):
+                raise value
+        return {key: None if value == 70 else value for key, value in found.items() if isinstance(value, int)}
 
 
 Info = strawberry.Info[Books, None]
@@ -67,6 +77,22 @@ class Shelf:
     async def other(self, info: Info) -> list["Shelf"]:
         await asyncio.sleep(0)
         return [Shelf(number=self.number), Shelf(number=self.number + 50)]
+
+    @batched(description="Loaded for all shelves at once.")
+    @staticmethod
+    async def together(shelves: "Sequence[Shelf]", info: Info, plus: int = 0) -> list[int | None]:
+        info.context.calls["together"] += 1
+        return await info.context.keyed.load_many([each.number + plus for each in shelves])
+
+    @batched(description="Shelves of all shelves at once.")
+    @staticmethod
+    async def next_ones(shelves: "Sequence[Shelf]", info: Info) -> list["Shelf | None"]:
+        found = await info.context.keyed.load_many([each.number for each in shelves])
+        return [None if each is None else Shelf(number=each) for each in found]
+
+    @strawberry.field
+    async def alone(self, info: Info) -> int | None:
+        return await info.context.keyed.load(self.number)
 
     @strawberry.field
     def unhappy(self) -> int:
@@ -147,6 +173,46 @@ async def test_all_objects_of_a_level_are_one_batch() -> None:
     assert counted.outcomes == {"compiled": 1}
 
 
+async def test_a_batched_field_is_resolved_once_for_all_objects_of_a_level() -> None:
+    books, counted = Books(), Counted()
+    text = "{ shelves(numbers: [1, 7, 1]) { together nextOnes { together(plus: 1) } alone } }"
+    result = await run(text, books, plans_of(text, counted.cache))
+    one = {"together": 10, "nextOnes": {"together": 110}, "alone": 10}
+    assert result.data == {"shelves": [one, {"together": None, "nextOnes": None, "alone": None}, one]}
+    # With whatever others load in the same turn, and each key once.
+    assert books.batches == [[1, 7], [11]]
+    assert books.calls == {"shelves": 1, "together": 2}
+    assert counted.outcomes == {"compiled": 1}
+
+
+async def test_graphql_core_resolves_a_batched_field_for_each_object_and_loads_as_one() -> None:
+    books, comparison = Books(), Comparison(schema)
+    text = "{ shelves(numbers: [1, 2, 3]) { together } }"
+    assert await comparison.stock(text, books) == await comparison.compiled(text, Books())
+    assert books.batches == [[1, 2, 3]]
+    assert books.calls["together"] == 3
+
+
+@pytest.mark.parametrize(
+    "selection", ["together", "nextOnes { number }", "together nextOnes { nextOnes { number } }", "alone together"]
+)
+async def test_where_a_batched_field_fails_graphql_core_tells_for_which_objects(selection: str) -> None:
+    comparison = Comparison(schema)
+    text = f"{{ shelves(numbers: [1, 13]) {{ number {selection} }} }}"
+    assert await comparison.compiled(text, Books()) == await comparison.stock(text, Books())
+    assert comparison.outcomes == {"given_up": 1}
+
+
+@pytest.mark.parametrize("returned", [int, "list[int]", Sequence])
+def test_a_batched_resolver_says_that_it_returns_a_list(returned: Any) -> None:
+    async def resolver(shelves: Sequence[Shelf]) -> Any:
+        return [each.number for each in shelves]
+
+    resolver.__annotations__["return"] = returned
+    with pytest.raises(TypeError, match="returns a list"):
+        batched(description="")(resolver)
+
+
 async def test_branches_go_on_without_each_other() -> None:
     text = "{ shelves(numbers: [1, 2]) { inner { loaded inner { number } } other { loaded number other { number } } } }"
     comparison = Comparison(schema)
@@ -186,10 +252,11 @@ async def test_what_needs_a_task_gives_up_once_and_has_tasks_from_then_on() -> N
     assert counted.outcomes == {"given_up": 1, "compiled": 2}
 
 
-async def test_a_cancelled_operation_cancels_what_it_waits_for() -> None:
+@pytest.mark.parametrize("selection", ["loaded inner { number }", "together nextOnes { together }"])
+async def test_a_cancelled_operation_cancels_what_it_waits_for(selection: str) -> None:
     books = Books()
     books.hold = asyncio.Event()
-    text = "{ shelves(numbers: [1, 2]) { loaded inner { number } } }"
+    text = f"{{ shelves(numbers: [1, 2]) {{ {selection} }} }}"
     running = asyncio.ensure_future(run(text, books, plans_of(text, Counted().cache)))
     await books.begun.wait()
     running.cancel()
@@ -216,7 +283,7 @@ async def test_a_gate_before_what_must_not_be_null_is_left_to_graphql_core(shows
     assert comparison.outcomes == {"unsupported": 1}
 
 
-@pytest.mark.parametrize("selection", ["number", "number loaded other { number }"])
+@pytest.mark.parametrize("selection", ["number", "number loaded other { number }", "together nextOnes { together }"])
 @pytest.mark.parametrize("uses_before_compiling", [0, 99])
 async def test_an_execution_is_gone_with_its_answer(selection: str, uses_before_compiling: int) -> None:
     """Nothing of it waits for the garbage collector, whoever completed it."""
@@ -232,7 +299,7 @@ async def test_an_execution_is_gone_with_its_answer(selection: str, uses_before_
             gone.append(weakref.ref(books.calls))
             await run(document, books, plans)
             # It is held by a bound method of its own.
-            del books.loader
+            del books.loader, books.keyed
             del books
             await asyncio.sleep(0)
         assert [each() for each in gone] == [None, None]

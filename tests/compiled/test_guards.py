@@ -64,6 +64,7 @@ CASES: Mapping[Guard, Case] = {
     Guard.CAST: _item("cast { __typename }"),
     Guard.MUTABLE_ARGUMENT: _item("extended(ids: [7])"),
     Guard.PATH: _item("place"),
+    Guard.BATCH_SIZE: _item("size"),
     Guard.NO_TASK: _item("hurried"),
 }
 

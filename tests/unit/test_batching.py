@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import pytest
 
@@ -19,7 +19,7 @@ class Shop:
         self.open: asyncio.Event | None = None
         self.cancelled = 0
 
-    async def fetch(self, keys: list[int]) -> Sequence[int]:
+    async def fetch(self, keys: list[int]) -> Mapping[int, int]:
         self.batches.append(keys)
         self.begun.set()
         if self.open is not None:
@@ -30,7 +30,7 @@ class Shop:
                 raise
         if 13 in keys:
             raise ValueError("thirteen")
-        return [key * 10 for key in keys]
+        return {key: key * 10 for key in keys}
 
 
 async def test_keys_of_one_turn_are_fetched_together_and_once() -> None:
@@ -52,15 +52,15 @@ async def test_a_failure_is_everybodys_who_waited_and_is_kept() -> None:
 
 
 async def test_a_fetch_that_finds_too_little_fails() -> None:
-    async def fetch(_: list[int]) -> Sequence[int]:
-        return []
+    async def fetch(_: list[int]) -> Mapping[int, int]:
+        return {}
 
-    with pytest.raises(ValueError, match="shorter"):
+    with pytest.raises(LookupError, match="nothing was found"):
         await Loader(fetch).load(1)
 
 
 async def test_a_fetch_that_is_cancelled_by_itself_is_told() -> None:
-    async def fetch(_: list[int]) -> Sequence[int]:
+    async def fetch(_: list[int]) -> Mapping[int, int]:
         raise asyncio.CancelledError
 
     with pytest.raises(asyncio.CancelledError):
@@ -68,8 +68,8 @@ async def test_a_fetch_that_is_cancelled_by_itself_is_told() -> None:
 
 
 async def test_what_was_loaded_is_gone_with_its_loader() -> None:
-    async def fetch(keys: list[int]) -> Sequence[Shop]:
-        return [Shop() for _ in keys]
+    async def fetch(keys: list[int]) -> Mapping[int, Shop]:
+        return {key: Shop() for key in keys}
 
     gc.collect()
     gc.disable()
@@ -139,3 +139,82 @@ async def test_who_asks_again_in_the_same_turn_is_waited_for() -> None:
     shop.open.set()
     assert await again == 10
     assert (shop.batches, shop.cancelled) == ([[1]], 0)
+
+
+async def test_many_keys_are_one_batch_with_those_of_others() -> None:
+    shop = Shop()
+    loader = Loader(shop.fetch)
+    asked = loader.load_many([1, 2, 1]), loader.load(3), loader.load_many([2, 4])
+    found = (await asked[0], await asked[1], await asked[2])
+    assert found == ([10, 20, 10], 30, [20, 40])
+    assert await loader.load_many([4, 5, 1]) == [40, 50, 10]
+    assert await loader.load_many([]) == []
+    assert shop.batches == [[1, 2, 3, 4], [5]]
+
+
+async def test_many_keys_wait_for_every_batch_that_they_are_in() -> None:
+    shop = Shop()
+    shop.open = asyncio.Event()
+    loader = Loader(shop.fetch)
+    early = asyncio.ensure_future(loader.load(1))
+    await shop.begun.wait()
+    both = asyncio.ensure_future(loader.load_many([1, 2]))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert shop.batches == [[1], [2]]
+    shop.open.set()
+    assert (await both, await early) == ([10, 20], 10)
+
+
+async def test_what_is_given_is_not_fetched() -> None:
+    batches: list[list[int | None]] = []
+
+    async def fetch(keys: list[int | None]) -> Mapping[int | None, str | None]:
+        batches.append(keys)
+        return dict.fromkeys(keys, "found")
+
+    loader: Loader[int | None, str | None] = Loader(fetch, given={None: None})
+    assert await loader.load_many([None, 1, None]) == [None, "found", None]
+    assert await loader.load_many([None]) == [None]
+    assert await loader.load(None) is None
+    assert batches == [[1]]
+
+
+async def test_of_many_keys_one_that_failed_fails_all_and_the_others_are_there() -> None:
+    shop = Shop()
+    loader = Loader(shop.fetch)
+    assert await loader.load_many([1]) == [10]
+    for _ in range(2):
+        with pytest.raises(ValueError, match="thirteen"):
+            await loader.load_many([1, 13])
+    assert await loader.load_many([1]) == [10]
+    assert shop.batches == [[1], [13]]
+
+
+async def test_a_fetch_goes_on_for_the_others_who_asked_for_many_keys() -> None:
+    shop = Shop()
+    shop.open = asyncio.Event()
+    loader = Loader(shop.fetch)
+    one, other = (asyncio.ensure_future(loader.load_many(keys)) for keys in ([1, 2], [2, 3]))
+    await shop.begun.wait()
+    one.cancel()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert shop.cancelled == 0
+    shop.open.set()
+    assert await other == [20, 30]
+    assert one.cancelled()
+
+
+async def test_keys_of_a_fetch_that_nobody_waited_for_any_longer_are_fetched_again() -> None:
+    shop = Shop()
+    shop.open = asyncio.Event()
+    loader = Loader(shop.fetch)
+    one = asyncio.ensure_future(loader.load_many([1, 2]))
+    await shop.begun.wait()
+    one.cancel()
+    # At once, before the fetch itself has heard of it.
+    again = loader.load_many([2, 3])
+    shop.open.set()
+    assert await again == [20, 30]
+    assert (shop.batches, shop.cancelled) == ([[1, 2], [2, 3]], 1)

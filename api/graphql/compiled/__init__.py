@@ -3,6 +3,7 @@
 This package knows Strawberry and graphql-core, and nothing of the API that it serves.
 """
 
+from api.graphql.compiled.batched import batched
 from api.graphql.compiled.executor import CompiledExecutor
 from api.graphql.compiled.gates import gated
 from api.graphql.compiled.guards import ALL_GUARDS, Guard
@@ -16,5 +17,6 @@ __all__ = [
     "OperationPlans",
     "Outcome",
     "PlanCache",
+    "batched",
     "gated",
 ]

@@ -19,6 +19,7 @@ from strawberry.types.field import StrawberryField
 from strawberry.types.fields.resolver import StrawberryResolver
 from strawberry.types.unset import UnsetType
 
+from api.graphql.compiled.batched import batch_of
 from api.graphql.compiled.gates import Gate, Resolver, gate_of
 from api.graphql.compiled.guards import Guard, Guards, Surprise, Unsupported
 
@@ -88,6 +89,7 @@ class Call:
         self.function: Callable[..., object] | None = None
         self.attribute = definition.python_name
         self.is_async = False
+        self.is_batched = False
         self.takes_self = False
         self.source_keywords: list[str] = []
         self.info_keyword: str | None = None
@@ -109,6 +111,9 @@ class Call:
         self.is_async = self._definition.is_async
         if self.is_async and not inspect.iscoroutinefunction(function):
             raise Unsupported("asynchronous, but no coroutine function")
+        many = batch_of(function)
+        if many is not None:
+            self.function, self.is_batched = many, True
 
     def _read_arguments(self) -> None:
         written = self._details[0].node.arguments or ()

@@ -22,7 +22,7 @@ from api.graphql.compiled.leaves import leaf_code
 from api.graphql.compiled.levels import complete_by_class, complete_lists, complete_ones
 from api.graphql.compiled.selections import AbstractSelection, Child, FieldSelection, ObjectSelection, Selector
 from api.graphql.compiled.source import Source
-from api.graphql.compiled.values import check_plain, is_cast, is_null, list_check, object_check
+from api.graphql.compiled.values import batch_check, check_plain, is_cast, is_null, list_check, object_check
 
 log = logging.getLogger(__name__)
 
@@ -287,11 +287,17 @@ class Compiler:
     def _branch(self, field: FieldSelection, call: Call) -> tuple[str, list[str]]:
         """The line that begins a field for all objects of a level, and those that fill its values in."""
         begun = self.source.name("begun")
-        called = f"[{self._call(call, 'o')} for o in values]"
+        called = (
+            f"[{self._call(call, 'tuple(values)')}]"
+            if call.is_batched
+            else f"[{self._call(call, 'o')} for o in values]"
+        )
         if call.is_async:
             drive = Drive(keeps_task=Guard.NO_TASK not in self._guards)
             called = f"run.start({self.source.constant(drive, 'drive')}, {called})"
         resolved = f"await {begun}.wait()" if call.is_async else begun
+        if call.is_batched:
+            resolved = f"{self.source.constant(batch_check(self._guards), 'of_each')}({resolved}, values)"
         if field.child is not None and field.child.is_async:
             resolved = f"await {self._completion(field.type, field.child, resolved)}"
             completed = "x"

@@ -65,6 +65,8 @@ class Guard(Enum):
     """Arguments are shared by all objects of a list, so that none may be changed by its resolver."""
     PATH = auto()
     """`info` is shared too, so that a resolver cannot ask it where the object is."""
+    BATCH_SIZE = auto()
+    """A resolver of many objects has to answer for each of them, or values would go to others."""
     NO_TASK = auto()
     """Resolvers that are driven without a task of their own must not find their parent's, and cancel it."""
 

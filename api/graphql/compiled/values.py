@@ -2,7 +2,7 @@
 
 import datetime as dt
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from enum import Enum
 from typing import Any
@@ -95,6 +95,18 @@ def list_check(guards: Guards, *, refuses_null: bool) -> Callable[[object], list
         return list(value)  # type: ignore[call-overload, no-any-return]
 
     return no_list
+
+
+def batch_check(guards: Guards) -> Callable[[list[object], Sequence[object]], object]:
+    """What is asked of a resolver of many objects: a value for each. Raises Surprise."""
+
+    def of_each(found: list[Any], objects: Sequence[object]) -> object:  # Any: a list, as was declared
+        [values] = found
+        if Guard.BATCH_SIZE in guards and (values.__class__ is not list or len(values) != len(objects)):
+            raise Surprise("not a value for each object")
+        return values
+
+    return of_each
 
 
 def enum_names(kind: GraphQLEnumType) -> "tuple[type, dict[object, str]] | None":
