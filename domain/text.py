@@ -36,7 +36,7 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 def looks_like_card_number(text: str) -> bool:
     """Whether the text holds digits with a card network's prefix, a card's length and a right check digit (ISO/IEC 7812-1)."""
-    if len(text) < 13 or sum(character.isdigit() for character in text) < 13:
+    if len(text) < 13 or sum(map(str.isdigit, text)) < 13:
         return False
     searched = _HEXADECIMAL_NAME.sub(" ", text)
     return any(_luhn_valid(match[1]) for pattern in _CARD_LIKE for match in pattern.finditer(searched))
