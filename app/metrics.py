@@ -1,5 +1,7 @@
 """Metrics in Prometheus' format: what this process did, and what waits in the database, which is asked at each scrape."""
 
+from functools import cache
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 from domain.errors import Unavailable
@@ -37,6 +39,10 @@ class Metrics:
             ["outcome"],
             registry=self._registry,
         )
+        # To find a series by its labels costs more than to count in it.
+        self._requests_of = cache(lambda kind, status: self._requests.labels(kind, status or "none"))
+        self._request_seconds_of = cache(self._request_seconds.labels)
+        self._completions_of = cache(self._completions.labels)
 
     def processor_called(self, endpoint: str, outcome: str, seconds: float) -> None:
         self._calls.labels(endpoint, outcome).inc()
@@ -44,12 +50,12 @@ class Metrics:
 
     def request_answered(self, kind: str, status: int | None, seconds: float) -> None:
         """Count a request; `status` is None where the connection closed before there was an answer."""
-        self._requests.labels(kind, "none" if status is None else str(status)).inc()
-        self._request_seconds.labels(kind).observe(seconds)
+        self._requests_of(kind, status).inc()
+        self._request_seconds_of(kind).observe(seconds)
 
     def field_completed(self, outcome: str) -> None:
         """Count a root field of GraphQL: compiled, or else why not."""
-        self._completions.labels(outcome).inc()
+        self._completions_of(outcome).inc()
 
     async def page(self, reader: OpenWorkReader) -> bytes:
         """What a scrape gets. While the database is away it lacks what only the database knows."""
