@@ -10,10 +10,11 @@ from typing import Final
 
 from starlette.responses import Response
 
+from api.answer import HeaderFields
 from domain.errors import BadInput
 
 _ALLOWED_HEADERS: Final = "Authorization, Content-Type, Accept, X-Request-ID, X-Florin-Cost, GraphQL-Require-Preflight"
-_EXPOSED_HEADERS: Final = "X-Request-ID, RateLimit, RateLimit-Policy, Retry-After"
+_EXPOSED_HEADERS: Final = b"X-Request-ID, RateLimit, RateLimit-Policy, Retry-After"
 _KEPT_SECONDS: Final = "600"
 # No browser sends any of these for a page of another site without asking first.
 _MAKE_IT_ASK: Final = (
@@ -38,23 +39,27 @@ class CrossSite:
 
     def preflight(self, headers: Mapping[str, str]) -> Response:
         """The answer to such a question."""
-        return Response(
+        answer = Response(
             status_code=204,
             headers={
-                **self.headers(headers),
                 "Access-Control-Allow-Methods": "GET, POST",
                 "Access-Control-Allow-Headers": _ALLOWED_HEADERS,
                 "Access-Control-Max-Age": _KEPT_SECONDS,
                 "Vary": "Origin",
             },
         )
+        answer.raw_headers += self.headers(headers)
+        return answer
 
-    def headers(self, headers: Mapping[str, str]) -> dict[str, str]:
+    def headers(self, headers: Mapping[str, str]) -> HeaderFields:
         """What lets a page of a known origin read the answer. Never `*`, and never with credentials of the browser's own."""
         origin = headers.get("origin") if self._origins else None
         if origin is None or origin not in self._origins:
-            return {}
-        return {"Access-Control-Allow-Origin": origin, "Access-Control-Expose-Headers": _EXPOSED_HEADERS}
+            return []
+        return [
+            (b"access-control-allow-origin", origin.encode("latin-1")),
+            (b"access-control-expose-headers", _EXPOSED_HEADERS),
+        ]
 
     def require_preflight(self, headers: Mapping[str, str]) -> None:
         """Raises BadInput for a GET that a browser may have been made to send by a page of another site."""

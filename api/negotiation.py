@@ -1,16 +1,29 @@
 """Content negotiation by the Accept header (RFC 9110, section 12.5.1)."""
 
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import Final
+
+# A client sends the same text each time; browsers' texts are about half as long.
+_REMEMBERED_LENGTH_MAX: Final = 256
+_REMEMBERED_MAX: Final = 256
 
 
-def preferred(accept: str | None, offers: Sequence[str]) -> str | None:
+def preferred(accept: str | None, offers: tuple[str, ...]) -> str | None:
     """The offer that the client wants most; of equals the one that is offered first. None where it takes none of them."""
     if accept is None or not accept.strip():
         return offers[0]
+    return (_remembered if len(accept) <= _REMEMBERED_LENGTH_MAX else _preferred)(accept, offers)
+
+
+def _preferred(accept: str, offers: tuple[str, ...]) -> str | None:
     ranges = [_media_range(element) for element in accept.split(",")]
     weights = {offer: _weight(offer, ranges) for offer in offers}
     best = max(weights.values())
     return next(offer for offer in offers if weights[offer] == best) if best > 0 else None
+
+
+_remembered = lru_cache(_REMEMBERED_MAX)(_preferred)
 
 
 def _media_range(element: str) -> tuple[str, float]:

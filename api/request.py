@@ -82,7 +82,6 @@ class RequestLog:
                 message["headers"] = headers
             await send(message)
 
-        structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=record.id)
         try:
             await self._app(scope, receive, send_with_id)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from api.answer import HeaderFields
 from domain.access import Actor
 from domain.errors import CostExceeded, Throttled
 from domain.limits import CostBuckets, Limit, RateLimits, Taken
@@ -61,13 +62,14 @@ class Throttle:
         )
 
 
-def rate_limit_headers(taken: Taken) -> dict[str, str]:
+def rate_limit_headers(taken: Taken) -> HeaderFields:
     """RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-10): the amount, its window, and what is left."""
     limit = taken.limit
-    return {
-        "RateLimit-Policy": f'"{limit.name}";q={limit.amount};w={limit.seconds}',
-        "RateLimit": f'"{limit.name}";r={taken.remaining};t={int(taken.resets_in_seconds) + 1}',
-    }
+    left = f'"{limit.name}";r={taken.remaining};t={int(taken.resets_in_seconds) + 1}'
+    return [
+        (b"ratelimit-policy", f'"{limit.name}";q={limit.amount};w={limit.seconds}'.encode()),
+        (b"ratelimit", left.encode()),
+    ]
 
 
 class Addresses:

@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from api.answer import Answer, HeaderFields
 from api.authentication import Authentication
 from api.cross_site import CrossSite
 from api.graphql.context import Acts, Context
@@ -38,7 +39,15 @@ _NAMING_A_DOCUMENT = frozenset({"query", "documentId", "extensions"})
 # A client asks by this header, or by the request's extension `cost`, what an operation costs.
 COST_HEADER = "x-florin-cost"
 
-_HEADERS = {"Cache-Control": "no-store", "Vary": "Accept, Authorization, Origin"}
+# What every answer of a media type carries.
+_HEADERS: Mapping[str, HeaderFields] = {
+    media_type: [
+        (b"content-type", f"{media_type}; charset=utf-8".encode()),
+        (b"cache-control", b"no-store"),
+        (b"vary", b"Accept, Authorization, Origin"),
+    ]
+    for media_type in (JSON, GRAPHQL_RESPONSE)
+}
 
 
 class UnsupportedMediaType(RequestError):
@@ -77,13 +86,13 @@ class GraphQLEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = header_fields(scope)
         if scope["method"] == "OPTIONS" and self.cross_site.asks_first(headers):
-            response = self.cross_site.preflight(headers)
-        else:
-            response = await self._answer(scope, headers, receive)
-            response.headers.update(self.cross_site.headers(headers))
-        await response(scope, receive, send)
+            await self.cross_site.preflight(headers)(scope, receive, send)
+            return
+        answer = await self._answer(scope, headers, receive)
+        answer.raw_headers += self.cross_site.headers(headers)
+        await answer(scope, receive, send)
 
-    async def _answer(self, scope: Scope, headers: Headers, receive: Receive) -> Response:
+    async def _answer(self, scope: Scope, headers: Headers, receive: Receive) -> Answer | Response:
         accept = headers.get("accept")
         if scope["method"] == "GET" and self.page is not None:
             # Without a query there is nothing to answer but the page, which every browser and `*/*` accept.
@@ -105,7 +114,7 @@ class GraphQLEndpoint:
             log.exception("request.failed")
             return _error_response(scope, InternalError(), media_type)
 
-    async def _run(self, scope: Scope, headers: Headers, receive: Receive, media_type: str) -> Response:
+    async def _run(self, scope: Scope, headers: Headers, receive: Receive, media_type: str) -> Answer:
         method, peer = scope["method"], scope["client"]
         if method not in {"GET", "POST"}:
             raise MethodNotAllowed
@@ -141,29 +150,24 @@ class GraphQLEndpoint:
         return _response(result.body, status, media_type, rate_limit_headers(taken))
 
 
-def _response(
-    body: Mapping[str, object], status: int, media_type: str, headers: Mapping[str, str] | None = None
-) -> Response:
-    return Response(
-        orjson.dumps(body),
-        status_code=status,
-        media_type=f"{media_type}; charset=utf-8",
-        headers={**_HEADERS, **(headers or {})},
-    )
+def _response(body: Mapping[str, object], status: int, media_type: str, headers: HeaderFields) -> Answer:
+    content = orjson.dumps(body)
+    length = (b"content-length", str(len(content)).encode())
+    return Answer(status, [*_HEADERS[media_type], length, *headers], content)
 
 
-def _error_response(scope: Scope, error: FlorinError, media_type: str) -> Response:
+def _error_response(scope: Scope, error: FlorinError, media_type: str) -> Answer:
     """An error of the request itself, before any operation ran, in the shape of a GraphQL response."""
     extensions = error_extensions(error, record_of(scope).id)
-    status, headers = status_of(error), {}
+    status, headers = status_of(error), HeaderFields()
     if isinstance(error, MutationByGet):
-        status, headers = 405, {"Allow": "POST"}
+        status, headers = 405, [(b"allow", b"POST")]
     elif isinstance(error, MethodNotAllowed):
-        headers = {"Allow": "GET, POST"}
+        headers = [(b"allow", b"GET, POST")]
     elif isinstance(error, Unauthenticated):
-        headers = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+        headers = [(b"www-authenticate", b'Bearer error="invalid_token"')]
     elif isinstance(error, RateLimited | Throttled):
-        headers = {"Retry-After": str(-(-error.retry_after_ms // 1000))}
+        headers = [(b"retry-after", str(-(-error.retry_after_ms // 1000)).encode())]
     return _response({"errors": [{"message": error.message, "extensions": extensions}]}, status, media_type, headers)
 
 
