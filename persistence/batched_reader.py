@@ -1,17 +1,20 @@
 """What readers share: pages and counts, of many parents' children in one statement too, and scopes as conditions."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
+    BindParameter,
     Column,
     ColumnElement,
     FromClause,
     Select,
+    TableValuedAlias,
+    and_,
     any_,
     bindparam,
     exists,
@@ -27,10 +30,12 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.dialects.postgresql import array as literal_array
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.sql.visitors import ExternallyTraversible, replacement_traverse
 
 from domain.access import Actor, Capability, Scope
 from domain.payments.queries import Page, PageRequest
 from persistence.engine import fetch
+from persistence.joined_reads import JoinedRead
 from persistence.paging import Ends, Keyset
 from persistence.rows import Row
 from persistence.statements import Statement, Values, compiled
@@ -43,6 +48,9 @@ Id = TypeVar("Id", bound=UUID)
 _TEXTS_MAX: Final = 512
 # Of how many values each has its page cut by itself. A list of more is not likely to leave out much.
 _PIECES_MAX: Final = 8
+# Conditions that are alike for all who share a statement, or told apart in it.
+_SHAREABLE: Final = frozenset({"owner", "nobody"})
+_NOTHING: Final[Values] = {}
 # So many rows of a list are looked through for what may be in most of them, which takes a few milliseconds.
 _PROBED: Final = 5000
 
@@ -65,11 +73,14 @@ class Selection:
     # Conditions in the form that has the planner go by their own index.
     sought: Mapping[str, ColumnElement[bool]] = field(default_factory=dict)
 
-    def where(self, names: frozenset[str]) -> Select[*tuple[Any, ...]]:
-        return select(*self.columns).where(*self.all_of(names))
+    def where(self, names: frozenset[str], wanted: TableValuedAlias | None = None) -> Select[*tuple[Any, ...]]:
+        return select(*self.columns).where(*self.all_of(names, wanted))
 
-    def all_of(self, names: frozenset[str]) -> list[ColumnElement[bool]]:
+    def all_of(self, names: frozenset[str], wanted: TableValuedAlias | None = None) -> list[ColumnElement[bool]]:
+        """The conditions. The owner in them is a parameter or, where it is given, `wanted`'s column."""
         named = [condition for name, condition in self.conditions.items() if name in names]
+        if wanted is not None and "owner" in names:
+            named = [replacement_traverse(each, {}, partial(_owner_of, wanted)) for each in named]
         named += [any_of(column, name) for name, column in self.lists.items() if name in names]
         # As text: SQLAlchemy's own false() leaves out all that stands beside it, and with it the parameters that are given.
         return [*named, literal_column("false")] if "nobody" in names else named
@@ -87,6 +98,7 @@ class BatchedReader:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        self._joined: dict[tuple[Hashable, frozenset[str]], JoinedRead] = {}
 
     async def _pages_of(
         self,
@@ -100,18 +112,44 @@ class BatchedReader:
     ) -> dict[Id, Page[T]]:
         """The same page of every parent's children in one statement."""
         unique = list(dict.fromkeys(parent_ids))
-        statement = _pages_statement(selection, parent_column, keyset, Ends.of(page), frozenset(values))
-        by_parent: dict[UUID, list[Row]] = {parent: [] for parent in unique}
-        for row in await self._rows(statement, {**values, **keyset.values(page), "parent_ids": unique}):
-            by_parent[row["parent_id"]].append(row)
-        return {parent: keyset.page_of(by_parent[parent], page, record) for parent in unique}
+        ends = Ends.of(page)
+        make = partial(_pages_statement, selection, parent_column, keyset, ends)
+        # A cursor is one client's own: to keep a read for each would be to keep them without end.
+        kept = None if ends.after or ends.before else (selection, parent_column, keyset, page)
+        found = await self._found(kept, make, values, unique, keyset.values(page))
+        return {parent: keyset.page_of(rows, page, record) for parent, rows in zip(unique, found, strict=True)}
 
     async def _by_ids(
         self, ids: Sequence[Id], selection: Selection, values: Values, record: Callable[[Row], T]
     ) -> dict[Id, T]:
         """What is found of these ids."""
-        rows = await self._rows(_by_ids_statement(selection, frozenset(values)), {**values, "ids": ids})
-        return {row["id"]: record(row) for row in rows}
+        found = await self._found(selection, partial(_by_ids_statement, selection), values, ids)
+        return {wanted: record(rows[0]) for wanted, rows in zip(ids, found, strict=True) if rows}
+
+    async def _found(
+        self,
+        kept: Hashable | None,
+        make: Callable[[frozenset[str]], Statement],
+        values: Values,
+        ids: Sequence[UUID],
+        more: Values = _NOTHING,
+    ) -> Sequence[Sequence[Row]]:
+        """The rows of each id, in one statement with all who ask for the same at this time.
+
+        What is the same is `kept`, and under which conditions; None shares it with nobody. `more` is what the statement takes
+        beside the conditions, and depends on nothing but `kept`.
+        """
+        owner, names = values.get("owner"), frozenset(values)
+        if owner is not None and not isinstance(owner, UUID):
+            raise TypeError("An owner is an id.")
+        read = self._joined.get((kept, names))
+        if read is None:
+            # Without the owner: a statement that asked for one owner alone would not find it, and so would find nothing.
+            others = {name: value for name, value in values.items() if name != "owner"}
+            read = JoinedRead(self._engine, make(names), {**others, **more})
+            if kept is not None and names <= _SHAREABLE:
+                self._joined[kept, names] = read
+        return await read.rows(ids, owner)
 
     async def _page(
         self,
@@ -152,7 +190,13 @@ class BatchedReader:
 
 @lru_cache(_TEXTS_MAX)
 def _by_ids_statement(selection: Selection, names: frozenset[str]) -> Statement:
-    return selection.compiled(selection.where(names).where(selection.id == any_(array("ids"))), names)
+    wanted = _wanted(names)
+    return selection.compiled(
+        select(wanted.c.place, *selection.columns).join_from(
+            wanted, selection.table, and_(selection.id == wanted.c.id, *selection.all_of(names, wanted))
+        ),
+        names,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,15 +262,20 @@ def _pages_statement(
     selection: Selection, parent_column: ColumnElement[Any], keyset: Keyset, ends: Ends, names: frozenset[str]
 ) -> Statement:
     """Each parent's page is cut by the index on its own, so that one with many children costs what one with few does."""
-    parents = func.unnest(array("parent_ids")).table_valued("parent_id").render_derived("parents")
-    parent_id: ColumnElement[Any] = parents.c.parent_id
-    children = selection.where(names).where(parent_column == parent_id)
+    wanted = _wanted(names)
+    children = selection.where(names, wanted).where(parent_column == wanted.c.id)
     if "owner" in names and parent_column.table is not transactions:
         # Asked once of each parent, and not of each of its children.
-        own = exists().where(transactions.c.id == parent_id, transactions.c.user_id == bindparam("owner"))
-        children = selection.where(names - {"owner"}).where(parent_column == parent_id, own.correlate(parents))
+        own = exists().where(transactions.c.id == wanted.c.id, transactions.c.user_id == wanted.c.owner)
+        children = selection.where(names - {"owner"}).where(parent_column == wanted.c.id, own.correlate(wanted))
     piece = keyset.cut(children, ends).lateral("piece")
-    return selection.compiled(select(parent_id, piece).select_from(parents.join(piece, true())), names)
+    return selection.compiled(select(wanted.c.place, piece).select_from(wanted.join(piece, true())), names)
+
+
+def _wanted(names: frozenset[str]) -> TableValuedAlias:
+    """The ids that are asked for as a table, each with whose scope it is asked in, and with its place among them."""
+    columns = {"id": array("ids")} | ({"owner": array("owners")} if "owner" in names else {})
+    return func.unnest(*columns.values()).table_valued(*columns, with_ordinality="place").render_derived("wanted")
 
 
 @lru_cache(_TEXTS_MAX)
@@ -247,6 +296,10 @@ def _counts_statement(selection: Selection, parent_column: ColumnElement[Any], n
 def array(name: str) -> ColumnElement[Any]:
     """Ids as one array parameter, so that a statement's text does not depend on their number."""
     return bindparam(name, type_=ARRAY(PG_UUID))
+
+
+def _owner_of(wanted: TableValuedAlias, element: ExternallyTraversible) -> ColumnElement[Any] | None:
+    return wanted.c.owner if isinstance(element, BindParameter) and element.key == "owner" else None
 
 
 def any_of(column: Column[Any], name: str) -> ColumnElement[bool]:  # Any: columns are of several types
@@ -279,8 +332,7 @@ def owned(scope: Scope) -> Values:
 
 def of_visible(transaction_id: ColumnElement[Any]) -> ColumnElement[bool]:
     """The condition "owner" of what hangs on a transaction."""
-    own = transactions.c.user_id == bindparam("owner")
-    return transaction_id.in_(select(transactions.c.id).where(own))
+    return exists().where(transactions.c.id == transaction_id, transactions.c.user_id == bindparam("owner"))
 
 
 def seen_with(capability: Capability, actor: Actor) -> Values:

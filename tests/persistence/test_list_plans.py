@@ -173,6 +173,16 @@ async def test_a_node_is_looked_up(large: AsyncEngine) -> None:
         assert (plan.scanned_whole, plan.rows_read <= 2 * SIZE) == (set(), True), str(plan)
 
 
+async def test_what_hangs_on_a_transaction_is_looked_up(large: AsyncEngine) -> None:
+    """By its own key, and its transaction by its key: nothing is gone through of all that its owner has."""
+    reader = SqlReader(large)
+    logs = await reader.audit_log_of([MANIFOLD], PageRequest(size=SIZE), EVERYTHING)
+    ids = [entry.id for entry in logs[MANIFOLD].items]
+    for scope in (EVERYTHING, Scope(FREQUENT)):
+        plan = await plan_of_read(large, lambda scope=scope: reader.audit_entries_by_ids(ids, scope))  # type: ignore[misc]
+        assert (plan.scanned_whole, plan.rows_read <= 3 * len(ids)) == (set(), True), str(plan)
+
+
 @pytest.mark.parametrize("owner", [None, FREQUENT], ids=["everybody's", "own"])
 async def test_children_of_a_page_cost_the_same_whoever_has_ten_thousand_of_them(
     large: AsyncEngine, owner: UserId | None
