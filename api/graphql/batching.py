@@ -217,6 +217,13 @@ class Batches:
         return Loader(load)
 
 
+def shown(records: Sequence[R | None], make: Callable[[R], T]) -> list[T | None]:
+    """What GraphQL shows of each record; one object for one that is there several times, so that it is completed once."""
+    distinct = {id(record): record for record in records}
+    made = {key: None if record is None else make(record) for key, record in distinct.items()}
+    return [made[id(record)] for record in records]
+
+
 def for_page(
     loaders: dict[PageRequest, Loader[K, Page[V]]], page: PageRequest, make: Callable[[], Loader[K, Page[V]]]
 ) -> Loader[K, Page[V]]:

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 
 import strawberry
 
+from api.graphql.batching import shown
 from api.graphql.compiled import batched
 from api.graphql.context import Info
 from api.graphql.disputes import Dispute, dispute_type
@@ -159,8 +160,9 @@ class JournalEntry(Node):
     @batched(description="The dispute that it is about, if it is about one. Batched.")
     @staticmethod
     async def dispute(entries: "Sequence[JournalEntry]", info: Info) -> list[Dispute | None]:
-        records = await info.context.loaders.disputes.load_many([each.record.dispute_id for each in entries])
-        return [None if record is None else dispute_type(record) for record in records]
+        return shown(
+            await info.context.loaders.disputes.load_many([each.record.dispute_id for each in entries]), dispute_type
+        )
 
     @strawberry.field(description="When it was posted.")
     def posted_at(self) -> datetime:

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import strawberry
 
+from api.graphql.batching import shown
 from api.graphql.compiled import batched
 from api.graphql.context import Info
 from api.graphql.failures import PaymentFailure, failure_type
@@ -93,5 +94,4 @@ def refund_type(record: RefundRecord, parent: TransactionRecord | None = None) -
 
 async def refunds_with(info: Info, refund_ids: Sequence[RefundId | None]) -> list[Refund | None]:
     """The refunds with these ids; None where there is none that the asker may see."""
-    records = await info.context.loaders.refunds.load_many(refund_ids)
-    return [None if record is None else refund_type(record) for record in records]
+    return shown(await info.context.loaders.refunds.load_many(refund_ids), refund_type)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import strawberry
 
+from api.graphql.batching import shown
 from api.graphql.context import Info
 from domain.access import Capability
 from domain.errors import Unavailable
@@ -26,8 +27,7 @@ def linked(record: TransactionRecord) -> "Transaction":
 
 async def transactions_with(info: Info, transaction_ids: Sequence[TransactionId | None]) -> "list[Transaction | None]":
     """The transactions with these ids; None where there is none that the asker may see."""
-    records = await info.context.loaders.transactions.load_many(transaction_ids)
-    return [None if record is None else linked(record) for record in records]
+    return shown(await info.context.loaders.transactions.load_many(transaction_ids), linked)
 
 
 async def transactions_behind(info: Info, transaction_ids: Sequence[TransactionId]) -> "list[Transaction]":

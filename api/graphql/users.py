@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import strawberry
 
+from api.graphql.batching import shown
 from api.graphql.compiled import batched
 from api.graphql.context import Info
 from api.graphql.nodes import Node
@@ -104,5 +105,4 @@ def user_type(record: UserRecord) -> User:
 
 async def users_with(info: Info, user_ids: Sequence[UserId | None]) -> list[User | None]:
     """The users with these ids; None where there is none that the asker may see."""
-    records = await info.context.loaders.users.load_many(user_ids)
-    return [None if record is None else user_type(record) for record in records]
+    return shown(await info.context.loaders.users.load_many(user_ids), user_type)

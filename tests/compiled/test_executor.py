@@ -90,6 +90,17 @@ class Shelf:
         found = await info.context.keyed.load_many([each.number for each in shelves])
         return [None if each is None else Shelf(number=each) for each in found]
 
+    @batched(description="One shelf for all, or none.")
+    @staticmethod
+    async def shared(shelves: "Sequence[Shelf]", info: Info) -> list["Shelf | None"]:
+        one = Shelf(number=1)
+        return [one if each.number < 3 else None for each in shelves]
+
+    @strawberry.field
+    def noted(self, info: Info) -> int:
+        info.context.calls["noted"] += 1
+        return self.number
+
     @strawberry.field
     async def alone(self, info: Info) -> int | None:
         return await info.context.keyed.load(self.number)
@@ -183,6 +194,15 @@ async def test_a_batched_field_is_resolved_once_for_all_objects_of_a_level() -> 
     assert books.batches == [[1, 7], [11]]
     assert books.calls == {"shelves": 1, "together": 2}
     assert counted.outcomes == {"compiled": 1}
+
+
+@pytest.mark.parametrize("selection", ["noted", "noted loaded", "noted shared { number }"])
+async def test_what_several_objects_share_is_completed_once(selection: str) -> None:
+    books, comparison = Books(), Comparison(schema)
+    text = f"{{ shelves(numbers: [1, 2, 3, 1]) {{ shared {{ {selection} }} }} }}"
+    assert await comparison.compiled(text, books) == await comparison.stock(text, Books())
+    assert comparison.outcomes == {"compiled": 1}
+    assert books.calls["noted"] == 1
 
 
 async def test_graphql_core_resolves_a_batched_field_for_each_object_and_loads_as_one() -> None:

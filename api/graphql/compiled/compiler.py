@@ -303,7 +303,19 @@ class Compiler:
             completed = "x"
         else:
             completed = self._value(field.type, field.child, "x")
-        fill = [f"for each, x in zip(completed, {resolved}):", f"    each[{field.key!r}] = {completed}"]
+        if call.is_batched and completed != "x":
+            # Many often have one and the same, such as the user of a page of transactions, which is completed once.
+            same = self.source.name("same")
+            fill = [
+                f"resolved = {resolved}",
+                f"{same} = dict(zip(map(id, resolved), resolved))",
+                f"for key, x in {same}.items():",
+                f"    {same}[key] = {completed}",
+                "for each, x in zip(completed, resolved):",
+                f"    each[{field.key!r}] = {same}[id(x)]",
+            ]
+        else:
+            fill = [f"for each, x in zip(completed, {resolved}):", f"    each[{field.key!r}] = {completed}"]
         gate = self._gate(call)
         if gate is None:
             return f"{begun} = {called}", fill

@@ -13,14 +13,17 @@ Member: TypeAlias = "tuple[Level | None, Completion | None]"
 
 
 async def complete_ones(level: Level, values: Sequence[object], refuses_null: bool) -> list[object]:
-    """Complete one object for each value, None for None."""
-    live = [value for value in values if value is not None]
-    if len(live) == len(values):
-        return await level(live) if live else []
-    if refuses_null:
+    """Complete one object for each value, None for None. One that is there several times is completed once."""
+    if refuses_null and any(value is None for value in values):
         raise Surprise("null")
-    completed = iter(await level(live) if live else ())
-    return [None if value is None else next(completed) for value in values]
+    live = {id(value): value for value in values if value is not None}
+    if not live:
+        return [None] * len(values)
+    completed = await level([*live.values()])
+    if len(live) == len(values):
+        return completed
+    made = dict(zip(live, completed, strict=True))
+    return [None if value is None else made[id(value)] for value in values]
 
 
 async def complete_lists(
