@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from app.whole_answers import WholeAnswers
+
 _TIMED_OUT = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
@@ -65,7 +67,11 @@ class _BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._clear_timer()
         self._in_body = True
+        before = self.cycle
         super().on_headers_complete()
+        # Uvicorn makes the cycle and asks nobody for its class. By now it has not begun: its task has still to run.
+        if self.cycle is not before:
+            self.cycle.__class__ = WholeAnswers
 
     def on_message_complete(self) -> None:
         self._clear_timer()
