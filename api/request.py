@@ -99,7 +99,7 @@ class RequestLog:
                 status=status,
                 duration_ms=round(seconds * 1000, 1),
                 operation=record.operation,
-                actor=None if record.actor is None else str(record.actor),
+                actor=record.actor,
             )
 
     def _request_id(self, scope: Scope) -> str:

@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import MutableMapping
 from typing import Any, TextIO
+from uuid import UUID
 
 import orjson
 import structlog
@@ -51,7 +52,9 @@ def _redact_value(value: Any) -> Any:  # Any: log fields hold whatever the calle
         return value
     if isinstance(value, int | float):
         return _REDACTED if looks_like_card_number(str(value)) else value
-    return redact(str(value))
+    text = str(value)
+    # An id of ours may hold many digits, and is no card's number.
+    return text if isinstance(value, UUID) else redact(text)
 
 
 def _redact_event(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

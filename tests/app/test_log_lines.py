@@ -3,6 +3,7 @@
 import errno
 import io
 import logging
+from uuid import UUID
 
 import pytest
 import structlog
@@ -80,6 +81,13 @@ def test_every_part_of_a_line_is_cleaned() -> None:
     assert (first["number"], first["nothing"]) == (7, None)
     assert "ValueError: [redacted]" in second["exception"]
     assert (third["event"], third["more"], third["level"]) == ("told [redacted]", "[redacted]", "warning")
+
+
+def test_an_id_stays_whole_whatever_its_digits_are() -> None:
+    user_id = UUID("0000000a-4242-4242-4242-4242aaaaaaaa")
+    with captured_logs() as logs:
+        structlog.get_logger("tests").info("seen", actor=user_id)
+    assert logs.lines[0]["actor"] == str(user_id)
 
 
 def test_a_card_number_as_a_number_is_taken_out() -> None:
