@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy import func, insert, or_, select, true, update
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from domain.access import Actor, Capability, Role
 from domain.errors import Unavailable
@@ -16,6 +16,7 @@ from domain.ids import ApiKeyId, UserId
 from domain.joined_lookups import JoinedLookups
 from domain.payments.queries import Page, PageRequest
 from persistence.batched_reader import BatchedReader, Selection, any_of, seen_with
+from persistence.connection import Connection
 from persistence.engine import autocommitting, fetch
 from persistence.paging import Keyset
 from persistence.rows import Row
@@ -54,7 +55,7 @@ _HOLDERS = compiled(
 class SqlApiKeys:
     """The repository behind `domain.identity.api_keys.ApiKeyRepository`."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     async def add(self, key: ApiKey, digest: KeyDigest) -> None:
@@ -73,7 +74,7 @@ class SqlApiKeys:
 
     async def lock(self, key_id: ApiKeyId) -> ApiKey | None:
         statement = select(*_COLUMNS).where(_C.id == key_id).with_for_update()
-        row = (await self._connection.execute(statement)).mappings().one_or_none()
+        row = await self._connection.fetch_one(statement)
         return None if row is None else _key_of(row)
 
     async def revoke(self, key_id: ApiKeyId, at: datetime) -> None:

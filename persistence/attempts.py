@@ -1,17 +1,15 @@
 """Attempts in PostgreSQL. Leases go by the database's clock, so that no process's own clock can steal one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
 from sqlalchemy import (
     ColumnElement,
-    Executable,
     Integer,
     Interval,
-    RowMapping,
     String,
-    Update,
+    Text,
     and_,
     bindparam,
     case,
@@ -22,8 +20,7 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from domain.ids import AttemptId, RefundId, TransactionId
@@ -32,25 +29,27 @@ from domain.payments.attempt import Alert, Attempt, AttemptKind, AttemptState, A
 from domain.payments.transaction import Failure
 from domain.ports import LeaseLost
 from persistence.attention import ATTEMPTS_NEEDING_ATTENTION, ATTENTION, LEFT, UNRESOLVED
-from persistence.rows import failure_columns, failure_of
+from persistence.connection import Connection
+from persistence.rows import FAILURE_COLUMNS, Row, failure_columns, failure_of
+from persistence.statements import Statement, compiled
 from persistence.tables import attempts
 
 
 class SqlAttempts:
     """The repository behind `domain.ports.AttemptRepository`."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     async def add(self, attempt: Attempt) -> None:
         await self._connection.execute(_ADD, attempt_columns(attempt))
 
     async def add_only(self, attempt: Attempt) -> bool:
-        return (await self._connection.execute(_ADD_ONLY, attempt_columns(attempt))).rowcount == 1
+        return await self._connection.execute(_ADD_ONLY, attempt_columns(attempt)) == 1
 
     async def get(self, attempt_id: AttemptId) -> Attempt | None:
         statement = select(*_COLUMNS).where(attempts.c.id == attempt_id)
-        row = (await self._connection.execute(statement)).mappings().one_or_none()
+        row = await self._connection.fetch_one(statement)
         return None if row is None else _attempt_of(row)
 
     async def take_over(self, attempt_id: AttemptId, *, left_only: bool) -> Attempt | None:
@@ -71,7 +70,7 @@ class SqlAttempts:
             )
             .returning(*_COLUMNS)
         )
-        row = (await self._connection.execute(statement)).mappings().one_or_none()
+        row = await self._connection.fetch_one(statement)
         return None if row is None else _attempt_of(row)
 
     async def is_open(self, transaction_id: TransactionId, kind: AttemptKind) -> bool:
@@ -80,7 +79,7 @@ class SqlAttempts:
             attempts.c.kind == kind.value,
             attempts.c.state != AttemptState.DONE.value,
         )
-        return (await self._connection.execute(statement)).first() is not None
+        return await self._connection.execute(statement) > 0
 
     async def claim_due(self, limit: int, deaths_max: int) -> list[Attempt]:
         wanted = {
@@ -88,7 +87,7 @@ class SqlAttempts:
             "deaths_max": deaths_max,
             "parked_because": PARKED_BECAUSE.format(deaths=deaths_max),
         }
-        claimed = [_attempt_of(row) for row in (await self._connection.execute(_CLAIM_DUE, wanted)).mappings()]
+        claimed = [_attempt_of(row) for row in await self._connection.fetch(_CLAIM_DUE, wanted)]
         # RETURNING knows no order; ids are in the order of time.
         return sorted(claimed, key=lambda attempt: attempt.id)
 
@@ -110,8 +109,7 @@ class SqlAttempts:
         await self._mine(attempt, _LEAVE_TO_A_PERSON, reason=reason)
 
     async def failure_of_charge(self, transaction_id: TransactionId) -> Failure | None:
-        found = await self._connection.execute(_CHARGE_OF, {"transaction_id": transaction_id})
-        row = found.mappings().one_or_none()
+        row = await self._connection.fetch_one(_CHARGE_OF, {"transaction_id": transaction_id})
         return None if row is None else failure_of(row)
 
     async def take_alerts(self, limit: int) -> list[Alert]:
@@ -138,7 +136,7 @@ class SqlAttempts:
                 age=row["key_age"],
                 reason=row["reason"],
             )
-            for row in (await self._connection.execute(statement)).mappings()
+            for row in await self._connection.fetch(statement)
         ]
 
     async def finish(self, attempt_id: AttemptId) -> None:
@@ -151,13 +149,13 @@ class SqlAttempts:
     async def finish_refund(self, refund_id: RefundId) -> None:
         await self._connection.execute(_FINISH_REFUND, {"of_refund": refund_id})
 
-    async def _mine(self, attempt: Attempt, change: Executable, **values: object) -> RowMapping:
+    async def _mine(self, attempt: Attempt, change: Statement, **values: object) -> Row:
         """Change an open attempt if nobody else has claimed it since.
 
         One that another door has finished meanwhile is left finished: its outcome is known, and that is the better news.
         """
         claim = {"held_id": attempt.id, "held_tries": attempt.tries}
-        row: RowMapping | None = (await self._connection.execute(change, claim | values)).mappings().one_or_none()
+        row = await self._connection.fetch_one(change, claim | values)
         if row is None:
             raise LeaseLost(f"Attempt {attempt.id} was finished or taken over by another process.")
         return row
@@ -207,9 +205,10 @@ def _claiming() -> ReturningUpdate[Any]:  # Any: of several types of columns
     )
 
 
-def _mine(*conditions: ColumnElement[bool], **values: object) -> ReturningUpdate[Any]:  # Any: as above
+def _mine(*conditions: ColumnElement[bool], given: Sequence[str] = (), **values: object) -> Statement:
+    """`given` are columns that each run has a value for."""
     c = attempts.c
-    return (
+    return compiled(
         update(attempts)
         .where(
             c.id == bindparam("held_id"),
@@ -218,12 +217,13 @@ def _mine(*conditions: ColumnElement[bool], **values: object) -> ReturningUpdate
             *conditions,
         )
         .values(values)
-        .returning(_KEY_AGE)
+        .returning(_KEY_AGE),
+        given,
     )
 
 
-def _finishing(condition: ColumnElement[bool]) -> Update:
-    return (
+def _finishing(condition: ColumnElement[bool]) -> Statement:
+    return compiled(
         update(attempts)
         .where(condition, attempts.c.state != AttemptState.DONE.value)
         .values(state=AttemptState.DONE.value, lease_until=None)
@@ -242,27 +242,30 @@ STAMPS: Final[Mapping[str, ColumnElement[Any]]] = {  # Any: numbers and times
     "next_check_at": _LEASE_END,
     "last_checked_at": func.clock_timestamp(),
 }
-_ADD = insert(attempts).values(**STAMPS)
-_ADD_ONLY = _ADD.on_conflict_do_nothing()
-_CHARGE_OF = select(attempts).where(
-    _c.transaction_id == bindparam("transaction_id"), _c.kind == AttemptKind.CHARGE.value
+OF_AN_ATTEMPT = ("id", "kind", "transaction_id", "refund_id", "amount", "step", "state", "tries")
+_add = insert(attempts).values(**STAMPS)
+_ADD = compiled(_add, OF_AN_ATTEMPT)
+_ADD_ONLY = compiled(_add.on_conflict_do_nothing(), OF_AN_ATTEMPT)
+_CHARGE_OF = compiled(
+    select(attempts).where(_c.transaction_id == bindparam("transaction_id"), _c.kind == AttemptKind.CHARGE.value)
 )
-_CLAIM_DUE = _claiming()
+_CLAIM_DUE = compiled(_claiming())
 # A renewal that was on its way when the attempt was deferred finds that it holds nothing any more.
 _RENEW = _mine(_c.lease_until.is_not(None), lease_until=_LEASE_END)
-_ADVANCE = _mine(lease_until=_LEASE_END)
+_ADVANCE = _mine(given=("step", *FAILURE_COLUMNS), lease_until=_LEASE_END)
 _DEFER_KNOWN = _mine(lease_until=None, next_check_at=_PAUSE_END, unreported_claims=0, reason=None, unknown_since=None)
 _DEFER_UNKNOWN = _mine(
+    given=("reason",),
     lease_until=None,
     next_check_at=_PAUSE_END,
     unreported_claims=0,
     # From the look that brought no answer on.
     unknown_since=func.coalesce(_c.unknown_since, _c.last_checked_at),
 )
-_LEAVE_TO_A_PERSON = _mine(lease_until=None, state=AttemptState.MANUAL.value, unreported_claims=0)
+_LEAVE_TO_A_PERSON = _mine(given=("reason",), lease_until=None, state=AttemptState.MANUAL.value, unreported_claims=0)
 _FINISH = _finishing(_c.id == bindparam("finished_id"))
 _FINISH_ALL = _finishing(
-    and_(_c.transaction_id == bindparam("of_transaction"), _c.kind.in_(bindparam("kinds", expanding=True)))
+    and_(_c.transaction_id == bindparam("of_transaction"), _c.kind == func.any(bindparam("kinds", type_=ARRAY(Text))))
 )
 _FINISH_REFUND = _finishing(_c.refund_id == bindparam("of_refund"))
 
@@ -280,7 +283,7 @@ def attempt_columns(attempt: Attempt) -> dict[str, object]:
     }
 
 
-def _attempt_of(row: RowMapping) -> Attempt:
+def _attempt_of(row: Row) -> Attempt:
     return Attempt(
         id=AttemptId(row["id"]),
         kind=AttemptKind(row["kind"]),

@@ -1,19 +1,20 @@
 """The audit log in PostgreSQL: rows are added, never changed."""
 
 from sqlalchemy import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.audit import AuditEntry
+from persistence.connection import Connection
+from persistence.statements import compiled
 from persistence.tables import audit_entries
 
 # Made once, as the statements on transactions are.
-_APPEND = insert(audit_entries)
+_APPEND = compiled(insert(audit_entries), ("id", "transaction_id", "action", "actor_kind", "actor_id", "details", "at"))
 
 
 class SqlAudit:
     """The repository behind `domain.ports.AuditRepository`."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     async def append(self, entry: AuditEntry) -> None:

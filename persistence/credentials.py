@@ -5,11 +5,11 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.identity.addresses import comparable
 from domain.identity.credentials import Credential
 from domain.ids import UserId
+from persistence.connection import Connection
 from persistence.tables import credentials, users
 from persistence.users import user_of
 
@@ -17,7 +17,7 @@ from persistence.users import user_of
 class SqlCredentials:
     """The repository behind `domain.identity.credentials.CredentialRepository`."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     async def find_by_email(self, email: str) -> Credential | None:
@@ -41,7 +41,7 @@ class SqlCredentials:
         )
 
     async def _one(self, statement: Select[*tuple[Any, ...]]) -> Credential | None:  # Any: the columns of two tables
-        row = (await self._connection.execute(statement)).mappings().one_or_none()
+        row = await self._connection.fetch_one(statement)
         return None if row is None else Credential(user_of(row), row["password_hash"])
 
 

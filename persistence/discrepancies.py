@@ -6,7 +6,6 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, bindparam, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.access import Actor, Capability
 from domain.currencies import Currency
@@ -24,6 +23,7 @@ from domain.reconciliation.discrepancies import (
     SubjectKind,
 )
 from persistence.batched_reader import BatchedReader, Selection, seen_with
+from persistence.connection import Connection
 from persistence.paging import Keyset
 from persistence.rows import Row
 from persistence.statements import Values
@@ -37,7 +37,7 @@ _OPEN = _C.resolved_at.is_(None)
 class SqlDiscrepancies:
     """The repository behind `domain.reconciliation.discrepancies.DiscrepancyRepository`."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     async def record(self, new_id: DiscrepancyId, difference: Difference, seen_at: datetime) -> DiscrepancyId:
@@ -63,7 +63,8 @@ class SqlDiscrepancies:
             )
             .returning(_C.id)
         )
-        return DiscrepancyId((await self._connection.execute(statement)).scalar_one())
+        (row,) = await self._connection.fetch(statement)
+        return DiscrepancyId(row["id"])
 
     async def _resolved_already(self, difference: Difference, seen_at: datetime) -> DiscrepancyId | None:
         same = [_C[name].is_not_distinct_from(value) for name, value in _said(difference).items()]
@@ -79,8 +80,9 @@ class SqlDiscrepancies:
             .values(last_seen_at=func.greatest(_C.last_seen_at, seen_at))
             .returning(_C.id)
         )
-        found = (await self._connection.execute(statement)).scalars().first()
-        return None if found is None else DiscrepancyId(found)
+        for row in await self._connection.fetch(statement):
+            return DiscrepancyId(row["id"])
+        return None
 
     async def resolve_others(
         self, subject: Subject, seen: Collection[DiscrepancyKind], how: Resolution, now: datetime
@@ -90,7 +92,7 @@ class SqlDiscrepancies:
             .where(_of(subject), _OPEN, _C.kind.not_in(sorted(seen)))
             .values(resolved_at=now, resolution=how.value)
         )
-        return (await self._connection.execute(statement)).rowcount
+        return await self._connection.execute(statement)
 
     async def get(self, discrepancy_id: DiscrepancyId) -> Discrepancy | None:
         return await self._one(select(discrepancies).where(_C.id == discrepancy_id))
@@ -114,12 +116,12 @@ class SqlDiscrepancies:
             .order_by(_C.last_seen_at)
             .limit(limit)
         )
-        rows = (await self._connection.execute(statement)).mappings()
+        rows = await self._connection.fetch(statement)
         return list(dict.fromkeys(Subject(SubjectKind(row["subject_kind"]), row["reference"]) for row in rows))
 
     async def count_open(self) -> OpenDiscrepancies:
         statement = select(func.count().label("number"), func.min(_C.first_seen_at).label("oldest")).where(_OPEN)
-        row = (await self._connection.execute(statement)).mappings().one()
+        (row,) = await self._connection.fetch(statement)
         return OpenDiscrepancies(number=row["number"], oldest_first_seen_at=row["oldest"])
 
     async def attach(self, run_id: ReconciliationRunId, discrepancy_ids: Collection[DiscrepancyId]) -> None:
@@ -135,10 +137,10 @@ class SqlDiscrepancies:
             .where(reconciliation_findings.c.run_id == run_id)
             .order_by(_C.first_seen_at, _C.id)
         )
-        return [_discrepancy_of(row) for row in (await self._connection.execute(statement)).mappings()]
+        return [_discrepancy_of(row) for row in await self._connection.fetch(statement)]
 
     async def _one(self, statement: Select[*tuple[Any, ...]]) -> Discrepancy | None:  # Any: of any columns
-        row = (await self._connection.execute(statement)).mappings().one_or_none()
+        row = await self._connection.fetch_one(statement)
         return None if row is None else _discrepancy_of(row)
 
 

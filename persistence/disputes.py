@@ -1,25 +1,30 @@
 """Disputes in PostgreSQL."""
 
 from sqlalchemy import bindparam, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.currencies import Currency
 from domain.ids import DisputeId, TransactionId
 from domain.money import Money
 from domain.payments.dispute import Dispute, DisputeStatus
+from persistence.connection import Connection
 from persistence.rows import Row
+from persistence.statements import compiled
 from persistence.tables import disputes
 
 # Made once, as the statements on transactions are.
-_ADD = insert(disputes)
-_OF_TRANSACTION = select(disputes).where(disputes.c.transaction_id == bindparam("transaction_id"))
-_SAVE = update(disputes).where(disputes.c.id == bindparam("saved_id"))
+_FIXED = ("id", "transaction_id", "processor_reference", "currency", "created_at")
+_CHANGING = (
+    *("status", "processor_status", "amount", "reason", "withdrawn", "movements", "evidence_due_at", "updated_at"),
+)
+_ADD = compiled(insert(disputes), (*_FIXED, *_CHANGING))
+_OF_TRANSACTION = compiled(select(disputes).where(disputes.c.transaction_id == bindparam("transaction_id")))
+_SAVE = compiled(update(disputes).where(disputes.c.id == bindparam("saved_id")), _CHANGING)
 
 
 class SqlDisputes:
     """The repository behind `domain.ports.DisputeRepository`."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     async def add(self, dispute: Dispute) -> None:
@@ -33,8 +38,8 @@ class SqlDisputes:
         await self._connection.execute(_ADD, fixed | _changing_columns(dispute))
 
     async def of_transaction(self, transaction_id: TransactionId) -> list[Dispute]:
-        found = await self._connection.execute(_OF_TRANSACTION, {"transaction_id": transaction_id})
-        return [dispute_of(row) for row in found.mappings()]
+        found = await self._connection.fetch(_OF_TRANSACTION, {"transaction_id": transaction_id})
+        return [dispute_of(row) for row in found]
 
     async def save(self, dispute: Dispute) -> None:
         await self._connection.execute(_SAVE, {"saved_id": dispute.id} | _changing_columns(dispute))

@@ -13,9 +13,10 @@ from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from domain.errors import Unavailable
+from persistence.connection import Connection, is_farewell
 from persistence.pool import MovingPool, ask_idle_connections
 from persistence.rows import Row
-from persistence.statements import Statement, Values
+from persistence.statements import Statement, Values, to_json
 
 log = structlog.get_logger(__name__)
 
@@ -54,7 +55,7 @@ def open_engine(config: DatabaseConfig) -> AsyncEngine:
         max_overflow=0,
         pool_timeout=config.pool_timeout_seconds,
         pool_use_lifo=True,
-        json_serializer=lambda value: orjson.dumps(value).decode(),
+        json_serializer=to_json,
         json_deserializer=orjson.loads,
         connect_args={
             "timeout": config.connect_timeout_seconds,
@@ -94,9 +95,7 @@ async def fetch(engine: AsyncEngine, statement: Statement, values: Values) -> Se
     It takes the one round trip: there is nothing to begin, to commit or to reset. Raises Unavailable as `reachable` does.
     """
     arguments = statement.arguments(values)
-    pool = engine.sync_engine.pool
-    if not isinstance(pool, MovingPool):
-        raise TypeError("This engine was not opened by open_engine.")
+    pool = _pool_of(engine)
     # Without `reachable`, which would take a tenth as long again as all the rest.
     try:
         borrowed = await pool.borrow()
@@ -104,7 +103,7 @@ async def fetch(engine: AsyncEngine, statement: Statement, values: Values) -> Se
             found: Sequence[Row] = await borrowed.driver.fetch(statement.text, *arguments)
         except asyncpg.PostgresError as error:
             # PostgreSQL has answered, so that the connection is as it was, unless that was its farewell.
-            borrowed.give_back(broken=error if _is_farewell(error) else None)
+            borrowed.give_back(broken=error if is_farewell(error) else None)
             raise
         except BaseException as error:
             borrowed.give_back(broken=error)
@@ -113,6 +112,29 @@ async def fetch(engine: AsyncEngine, statement: Statement, values: Values) -> Se
     except _RAISED as error:
         _tell_apart(error)
     return found
+
+
+@asynccontextmanager
+async def working(engine: AsyncEngine, *, alone: bool = False) -> AsyncIterator[Connection]:
+    """A connection for one unit of work: it commits in the end, or rolls back where the block raises.
+
+    Where it is `alone`, each statement commits by itself. Raises Unavailable as `reachable` does.
+    """
+    async with reachable():
+        connection = Connection(await _pool_of(engine).borrow(), alone=alone)
+        try:
+            yield connection
+        except BaseException as error:
+            await connection.close(error)
+            raise
+        await connection.close(None)
+
+
+def _pool_of(engine: AsyncEngine) -> MovingPool:
+    pool = engine.sync_engine.pool
+    if not isinstance(pool, MovingPool):
+        raise TypeError("This engine was not opened by open_engine.")
+    return pool
 
 
 # What SQLAlchemy's driver makes of asyncpg's errors. Whoever takes a connection from the pool itself gets to see them bare.
@@ -152,11 +174,6 @@ def _is_passing(error: BaseException | None) -> bool:
 def _sqlstate(error: BaseException | None) -> str:
     state = getattr(error, "sqlstate", None)
     return state if isinstance(state, str) else ""
-
-
-def _is_farewell(error: asyncpg.PostgresError) -> bool:
-    """Whether the server closes the connection: class 08, and 57P01 to 57P05."""
-    return _sqlstate(error).startswith(("08", "57P"))
 
 
 def _milliseconds(seconds: float) -> str:

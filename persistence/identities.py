@@ -4,13 +4,14 @@ from collections.abc import Sequence
 
 from sqlalchemy import Text, and_, bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import ARRAY, insert
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from domain.access import Role
 from domain.identity.providers import Identity, VouchedHolder
 from domain.identity.users import User
 from domain.ids import UserId
 from domain.joined_lookups import JoinedLookups
+from persistence.connection import Connection
 from persistence.engine import fetch
 from persistence.rows import Row
 from persistence.statements import compiled
@@ -37,7 +38,7 @@ _HOLDERS = compiled(
 class SqlIdentities:
     """The repository behind `domain.identity.providers.IdentityRepository`."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     async def lock(self, issuer: str, subject: str) -> tuple[Identity, User] | None:
@@ -46,10 +47,10 @@ class SqlIdentities:
         # whoever held it before may have changed that. Not the key's lock: see SqlUsers.lock.
         owner = select(_C.user_id).where(*this).scalar_subquery()
         locked = select(*users.c).where(users.c.id == owner).with_for_update(key_share=True)
-        user = (await self._connection.execute(locked)).mappings().one_or_none()
+        user = await self._connection.fetch_one(locked)
         if user is None:
             return None
-        identity = (await self._connection.execute(select(*_C).where(*this))).mappings().one()
+        (identity,) = await self._connection.fetch(select(*_C).where(*this))
         return _identity_of(identity), user_of(user)
 
     async def add(self, identity: Identity) -> bool:
@@ -65,7 +66,7 @@ class SqlIdentities:
             )
             .on_conflict_do_nothing()
         )
-        return (await self._connection.execute(statement)).rowcount == 1
+        return await self._connection.execute(statement) == 1
 
     async def grant(self, identity: Identity) -> None:
         statement = (

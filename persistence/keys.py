@@ -1,15 +1,15 @@
 """Idempotency keys in PostgreSQL."""
 
 from functools import cache
-from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, exists, false, func, select
+from sqlalchemy import ColumnElement, and_, bindparam, exists, false, func, select
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.idempotency import KeyedAct, KeyUse
 from domain.ids import RefundId, TransactionId, UserId
 from domain.payments.attempt import AttemptKind, AttemptState
+from persistence.connection import Connection
+from persistence.statements import Statement, compiled
 from persistence.tables import attempts, idempotency_keys
 
 _KIND_OF_ACT = {
@@ -21,21 +21,24 @@ _KIND_OF_ACT = {
 }
 
 # Made once, as the statements on transactions are.
-_CLAIM = insert(idempotency_keys).values(created_at=func.clock_timestamp()).on_conflict_do_nothing()
+_CLAIM = compiled(
+    insert(idempotency_keys).values(created_at=func.clock_timestamp()).on_conflict_do_nothing(),
+    ("actor_id", "act", "key", "fingerprint", "transaction_id", "refund_id"),
+)
 
 
 class SqlKeys:
     """The repository behind `domain.idempotency.KeyRepository`."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     async def claim(self, use: KeyUse) -> bool:
-        return (await self._connection.execute(_CLAIM, use_columns(use))).rowcount == 1
+        return await self._connection.execute(_CLAIM, use_columns(use)) == 1
 
     async def find(self, actor_id: UserId, act: KeyedAct, key: str) -> KeyUse | None:
         wanted = {"actor_id": actor_id, "act": act.value, "key": key}
-        row = (await self._connection.execute(_find(_KIND_OF_ACT.get(act)), wanted)).mappings().one_or_none()
+        row = await self._connection.fetch_one(_find(_KIND_OF_ACT.get(act)), wanted)
         if row is None:
             return None
         return KeyUse(
@@ -61,11 +64,13 @@ def use_columns(use: KeyUse) -> dict[str, object]:
 
 
 @cache
-def _find(kind: AttemptKind | None) -> Select[Any]:  # Any: of several types of columns
+def _find(kind: AttemptKind | None) -> Statement:
     c = idempotency_keys.c
     running = false() if kind is None else _runs(kind)
-    return select(c.fingerprint, c.transaction_id, c.refund_id, running.label("running")).where(
-        c.actor_id == bindparam("actor_id"), c.act == bindparam("act"), c.key == bindparam("key")
+    return compiled(
+        select(c.fingerprint, c.transaction_id, c.refund_id, running.label("running")).where(
+            c.actor_id == bindparam("actor_id"), c.act == bindparam("act"), c.key == bindparam("key")
+        )
     )
 
 

@@ -5,19 +5,21 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, func, select, text
 from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.currencies import Currency
 from domain.ids import DisputeId, JournalEntryId, RefundId, TransactionId, UserId
 from domain.ledger.accounts import Account, AccountKind
 from domain.ledger.entries import EntryKind, JournalEntry, LedgerEntry
+from persistence.connection import Connection
 from persistence.rows import Row
+from persistence.statements import compiled
 from persistence.tables import journal_entries, ledger_accounts, ledger_entries
 
 # One round trip for everything, and one text for any number of entries, so that it is prepared once. JSON rather than
 # arrays: each new connection would ask the server about their types first. An account that exists is left alone without
 # locking it, so that payments that share an account do not wait for each other.
-_POST = text("""
+_POST = compiled(
+    text("""
 WITH accounts AS (
     INSERT INTO ledger_accounts (id, kind, currency, user_id, created_at)
     SELECT id, kind, currency, user_id, created_at FROM jsonb_to_recordset(:accounts)
@@ -37,6 +39,7 @@ FROM jsonb_to_recordset(:lines)
     AS line (entry_id uuid, number smallint, account_id uuid, currency text, amount bigint)
 JOIN posted ON posted.id = line.entry_id
 """).bindparams(*(bindparam(name, type_=JSONB) for name in ("accounts", "entries", "lines")))
+)
 
 
 def _id(value: UUID | None) -> str | None:
@@ -47,7 +50,7 @@ def _id(value: UUID | None) -> str | None:
 class SqlLedger:
     """The repository behind `domain.ports.LedgerRepository`."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     async def post(self, entries: Sequence[JournalEntry]) -> None:
@@ -94,8 +97,7 @@ class SqlLedger:
         )
 
     async def of_refund(self, refund_id: RefundId) -> list[JournalEntry]:
-        statement = select(*ENTRY_COLUMNS).where(journal_entries.c.refund_id == refund_id)
-        return [journal_entry_of(row) for row in (await self._connection.execute(statement)).mappings()]
+        return [journal_entry_of(row) for row in await self._connection.fetch(_OF_REFUND, {"refund_id": refund_id})]
 
 
 # An entry's lines as one JSON list, so that an entry is one row, and a page of them is cut before their lines are read.
@@ -120,6 +122,8 @@ ENTRY_COLUMNS = (
     .scalar_subquery()
     .label("line_items"),
 )
+
+_OF_REFUND = compiled(select(*ENTRY_COLUMNS).where(journal_entries.c.refund_id == bindparam("refund_id")))
 
 
 def journal_entry_of(row: Row) -> JournalEntry:

@@ -3,11 +3,11 @@
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, func, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.ids import MailId, SignUpId, UserId
 from domain.leases import LEASE
 from domain.messaging.mails import Mail, MailKind, MailState
+from persistence.connection import Connection
 from persistence.tables import mails
 
 SENDING = LEASE * 4
@@ -17,7 +17,7 @@ SENDING = LEASE * 4
 class SqlMails:
     """The repository behind `domain.messaging.mails.MailRepository`."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     async def add(self, mail: Mail) -> None:
@@ -63,7 +63,7 @@ class SqlMails:
                 created_at=row["created_at"],
                 tries=row["tries"],
             )
-            for row in (await self._connection.execute(statement)).mappings()
+            for row in await self._connection.fetch(statement)
         ]
 
     async def settle(self, mail: Mail, state: MailState, reason: str | None, at: datetime) -> None:
@@ -75,7 +75,7 @@ class SqlMails:
     async def prune(self, settled_before: datetime, limit: int) -> int:
         over = select(mails.c.id).where(mails.c.settled_at < settled_before).limit(limit)
         statement = delete(mails).where(mails.c.id.in_(over.with_for_update(skip_locked=True)))
-        return (await self._connection.execute(statement)).rowcount
+        return await self._connection.execute(statement)
 
     async def _change(self, mail: Mail, **values: object) -> None:
         waits = mails.c.state == MailState.WAITING.value

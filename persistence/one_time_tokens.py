@@ -2,19 +2,20 @@
 
 from datetime import datetime
 
-from sqlalchemy import RowMapping, delete, func, insert, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import delete, func, insert, select
 
 from domain.identity.addresses import comparable
 from domain.identity.one_time import OneTimeToken, Purpose, SignUp, TokenDigest
 from domain.ids import SignUpId, UserId
+from persistence.connection import Connection
+from persistence.rows import Row
 from persistence.tables import one_time_tokens, sign_ups
 
 
 class SqlOneTimeTokens:
     """The repository behind `domain.identity.one_time.OneTimeTokenRepository`."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     async def add(self, token: OneTimeToken) -> None:
@@ -32,13 +33,13 @@ class SqlOneTimeTokens:
     async def find(self, digest: TokenDigest, now: datetime) -> OneTimeToken | None:
         c = one_time_tokens.c
         statement = select(*c).where(c.digest == digest, c.expires_at > now)
-        row = (await self._connection.execute(statement)).mappings().one_or_none()
+        row = await self._connection.fetch_one(statement)
         return None if row is None else _token_of(row)
 
     async def take(self, digest: TokenDigest, now: datetime) -> OneTimeToken | None:
         c = one_time_tokens.c
         statement = delete(one_time_tokens).where(c.digest == digest, c.expires_at > now).returning(*c)
-        row = (await self._connection.execute(statement)).mappings().one_or_none()
+        row = await self._connection.fetch_one(statement)
         return None if row is None else _token_of(row)
 
     async def remove_of(self, user_id: UserId) -> None:
@@ -58,7 +59,7 @@ class SqlOneTimeTokens:
 
     async def find_sign_up(self, sign_up_id: SignUpId) -> SignUp | None:
         statement = select(*sign_ups.c).where(sign_ups.c.id == sign_up_id)
-        row = (await self._connection.execute(statement)).mappings().one_or_none()
+        row = await self._connection.fetch_one(statement)
         return None if row is None else SignUp(**row)
 
     async def remove_sign_ups(self, email: str) -> None:
@@ -69,11 +70,11 @@ class SqlOneTimeTokens:
         removed = 0
         for table, key in ((one_time_tokens, one_time_tokens.c.digest), (sign_ups, sign_ups.c.id)):
             over = select(key).where(table.c.expires_at < now).limit(limit).with_for_update(skip_locked=True)
-            removed += (await self._connection.execute(delete(table).where(key.in_(over)))).rowcount
+            removed += await self._connection.execute(delete(table).where(key.in_(over)))
         return removed
 
 
-def _token_of(row: RowMapping) -> OneTimeToken:
+def _token_of(row: Row) -> OneTimeToken:
     return OneTimeToken(
         digest=TokenDigest(row["digest"]),
         purpose=Purpose(row["purpose"]),

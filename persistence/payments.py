@@ -5,19 +5,18 @@ from typing import Any
 
 from sqlalchemy import CTE, Insert, Table, bindparam, func, insert, select
 from sqlalchemy.dialects.postgresql import insert as upsert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.audit import AuditEntry
 from domain.idempotency import KeyUse
 from domain.payments.attempt import Attempt
 from domain.payments.transaction import Transaction
-from persistence.attempts import STAMPS, attempt_columns
+from persistence.attempts import OF_AN_ATTEMPT, STAMPS, attempt_columns
 from persistence.audit import entry_columns
+from persistence.connection import Connection
 from persistence.keys import use_columns
+from persistence.statements import compiled
 from persistence.tables import attempts, audit_entries, idempotency_keys, transactions
 from persistence.transactions import transaction_columns
-
-_OF_AN_ATTEMPT = ("id", "kind", "transaction_id", "refund_id", "amount", "step", "state", "tries")
 
 
 def _all_but(table: Table, *names: str) -> list[str]:
@@ -48,17 +47,17 @@ _claimed = (
 _transaction = _row(transactions, _claimed, _parameters(transactions, _all_but(transactions, "search"))).cte(
     "stored_transaction"
 )
-_attempt = _row(attempts, _claimed, {**_parameters(attempts, _OF_AN_ATTEMPT), **STAMPS}).cte("stored_attempt")
+_attempt = _row(attempts, _claimed, {**_parameters(attempts, OF_AN_ATTEMPT), **STAMPS}).cte("stored_attempt")
 _entry = _row(audit_entries, _claimed, _parameters(audit_entries, _all_but(audit_entries, "number"))).cte(
     "stored_entry"
 )
-_OPEN = select(func.count()).select_from(_claimed).add_cte(_transaction, _attempt, _entry)
+_OPEN = compiled(select(func.count().label("claims")).select_from(_claimed).add_cte(_transaction, _attempt, _entry))
 
 
 class SqlPayments:
     """The repository behind `domain.ports.PaymentRepository`."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     async def open(self, use: KeyUse, transaction: Transaction, attempt: Attempt, entry: AuditEntry) -> bool:
@@ -68,7 +67,8 @@ class SqlPayments:
             **_prefixed(attempts, attempt_columns(attempt)),
             **_prefixed(audit_entries, entry_columns(entry)),
         }
-        return (await self._connection.execute(_OPEN, values)).scalar_one() == 1
+        (row,) = await self._connection.fetch(_OPEN, values)
+        return bool(row["claims"] == 1)
 
 
 def _prefixed(table: Table, values: dict[str, object]) -> dict[str, object]:

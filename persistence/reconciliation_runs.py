@@ -2,20 +2,21 @@
 
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, RowMapping, and_, select, text, update
+from sqlalchemy import ColumnElement, and_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.ids import ReconciliationRunId
 from domain.reconciliation.records import Window
 from domain.reconciliation.runs import Counts, ReconciliationRun, RunState
+from persistence.connection import Connection
+from persistence.rows import Row
 from persistence.tables import reconciliation_runs
 
 
 class SqlReconciliationRuns:
     """The repository behind `domain.reconciliation.runs.RunRepository`."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     async def open(self, new_id: ReconciliationRunId, window: Window, now: datetime) -> ReconciliationRun:
@@ -55,7 +56,7 @@ class SqlReconciliationRuns:
             .values(cursor=cursor, updated_at=now, **added)
             .returning(*c)
         )
-        row = (await self._connection.execute(statement)).mappings().one_or_none()
+        row = await self._connection.fetch_one(statement)
         return await self._one(c.id == run.id) if row is None else _run_of(row)
 
     async def finish(self, run: ReconciliationRun, now: datetime) -> None:
@@ -65,7 +66,8 @@ class SqlReconciliationRuns:
         )
 
     async def _one(self, condition: ColumnElement[bool]) -> ReconciliationRun:
-        return _run_of((await self._connection.execute(select(reconciliation_runs).where(condition))).mappings().one())
+        (row,) = await self._connection.fetch(select(reconciliation_runs).where(condition))
+        return _run_of(row)
 
 
 def _running(window: Window) -> ColumnElement[bool]:
@@ -84,7 +86,7 @@ def _counts(counts: Counts) -> dict[str, int]:
     }
 
 
-def _run_of(row: RowMapping) -> ReconciliationRun:
+def _run_of(row: Row) -> ReconciliationRun:
     return ReconciliationRun(
         id=ReconciliationRunId(row["id"]),
         window=Window(row["window_start"], row["window_end"]),

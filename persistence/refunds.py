@@ -1,20 +1,23 @@
 """Refunds in PostgreSQL."""
 
-from sqlalchemy import Executable, bindparam, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import bindparam, insert, select, update
 
 from domain.currencies import Currency
 from domain.ids import RefundId, TransactionId, UserId
 from domain.money import Money
 from domain.payments.refund import Refund, RefundReason, RefundStatus
-from persistence.rows import Row, failure_columns, failure_of
+from persistence.connection import Connection
+from persistence.rows import FAILURE_COLUMNS, Row, failure_columns, failure_of
+from persistence.statements import Statement, compiled
 from persistence.tables import refunds
 
 # Made once, as the statements on transactions are.
-_ADD = insert(refunds)
-_BY_ID = select(refunds).where(refunds.c.id == bindparam("id"))
-_BY_REFERENCE = select(refunds).where(refunds.c.processor_reference == bindparam("reference"))
-_WAITING_OF = (
+_FIXED = ("id", "transaction_id", "amount", "currency", "reason", "requested_by", "created_at")
+_CHANGING = ("status", "processor_reference", "decided_by", "decided_at", "updated_at", *FAILURE_COLUMNS)
+_ADD = compiled(insert(refunds), (*_FIXED, *_CHANGING))
+_BY_ID = compiled(select(refunds).where(refunds.c.id == bindparam("id")))
+_BY_REFERENCE = compiled(select(refunds).where(refunds.c.processor_reference == bindparam("reference")))
+_WAITING_OF = compiled(
     select(refunds)
     .where(
         refunds.c.transaction_id == bindparam("transaction_id"),
@@ -22,13 +25,13 @@ _WAITING_OF = (
     )
     .order_by(refunds.c.created_at.desc(), refunds.c.id.desc())
 )
-_SAVE = update(refunds).where(refunds.c.id == bindparam("saved_id"))
+_SAVE = compiled(update(refunds).where(refunds.c.id == bindparam("saved_id")), _CHANGING)
 
 
 class SqlRefunds:
     """The repository behind `domain.ports.RefundRepository`."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     async def add(self, refund: Refund) -> None:
@@ -53,11 +56,11 @@ class SqlRefunds:
         await self._connection.execute(_SAVE, {"saved_id": refund.id} | _changing_columns(refund))
 
     async def waiting_of(self, transaction_id: TransactionId) -> list[Refund]:
-        found = await self._connection.execute(_WAITING_OF, {"transaction_id": transaction_id})
-        return [refund_of(row) for row in found.mappings()]
+        found = await self._connection.fetch(_WAITING_OF, {"transaction_id": transaction_id})
+        return [refund_of(row) for row in found]
 
-    async def _one(self, statement: Executable, **wanted: object) -> Refund | None:
-        row = (await self._connection.execute(statement, wanted)).mappings().one_or_none()
+    async def _one(self, statement: Statement, **wanted: object) -> Refund | None:
+        row = await self._connection.fetch_one(statement, wanted)
         return refund_of(row) if row is not None else None
 
 

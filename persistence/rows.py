@@ -1,5 +1,6 @@
 """Rows of either driver; columns that several tables share, and how they become values."""
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any, Protocol, TypeVar
 
@@ -14,10 +15,17 @@ class Row(Protocol):
 
     def __getitem__(self, name: str, /) -> Any: ...  # Any: each column has a type of its own
 
+    def keys(self) -> Iterable[str]: ...
+
 
 def by_value(kind: type[E]) -> dict[str, E]:
     """An enum's members by what is stored of them: a look-up takes a fifteenth of the time that the enum's own takes."""
     return {member.value: member for member in kind}
+
+
+FAILURE_COLUMNS = (
+    *("failure_code", "failure_message", "failure_decline_code", "failure_retryable", "failure_refusal"),
+)
 
 
 def failure_columns(failure: Failure | None) -> dict[str, str | bool | None]:

@@ -4,11 +4,11 @@ from datetime import datetime
 
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.identity.one_time import TokenDigest
 from domain.identity.second_factor import SecondFactor
 from domain.ids import SessionId, UserId
+from persistence.connection import Connection
 from persistence.tables import recovery_codes, second_factors, sessions
 
 _C = second_factors.c
@@ -17,12 +17,12 @@ _C = second_factors.c
 class SqlSecondFactors:
     """The repository behind `domain.identity.second_factor.SecondFactorRepository`."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     async def find(self, user_id: UserId) -> SecondFactor | None:
         statement = select(*_C).where(_C.user_id == user_id)
-        row = (await self._connection.execute(statement)).mappings().one_or_none()
+        row = await self._connection.fetch_one(statement)
         return None if row is None else SecondFactor(**row)
 
     async def put(self, factor: SecondFactor) -> None:
@@ -45,7 +45,7 @@ class SqlSecondFactors:
 
     async def take_step(self, user_id: UserId, step: int) -> bool:
         statement = update(second_factors).where(_C.user_id == user_id, _C.last_step < step).values(last_step=step)
-        return (await self._connection.execute(statement)).rowcount == 1
+        return await self._connection.execute(statement) == 1
 
     async def remove(self, user_id: UserId) -> None:
         await self._connection.execute(delete(recovery_codes).where(recovery_codes.c.user_id == user_id))
@@ -58,7 +58,7 @@ class SqlSecondFactors:
     async def take_code(self, user_id: UserId, digest: TokenDigest) -> bool:
         c = recovery_codes.c
         statement = delete(recovery_codes).where(c.user_id == user_id, c.digest == digest)
-        return (await self._connection.execute(statement)).rowcount == 1
+        return await self._connection.execute(statement) == 1
 
     async def mark_session(self, session_id: SessionId, *, second_factor: bool) -> None:
         await self._connection.execute(

@@ -3,11 +3,11 @@
 from datetime import datetime
 
 from sqlalchemy import delete, insert, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.identity.one_time import TokenDigest
 from domain.identity.sessions import PresentedToken, Session, SessionKind
 from domain.ids import SessionId, UserId
+from persistence.connection import Connection
 from persistence.rows import Row
 from persistence.tables import refresh_tokens, sessions
 
@@ -15,7 +15,7 @@ from persistence.tables import refresh_tokens, sessions
 class SqlSessions:
     """The repository behind `domain.identity.sessions.SessionRepository`."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     async def add(self, session: Session) -> None:
@@ -46,7 +46,7 @@ class SqlSessions:
             .where(refresh_tokens.c.digest == digest)
             .with_for_update()
         )
-        row = (await self._connection.execute(statement)).mappings().one_or_none()
+        row = await self._connection.fetch_one(statement)
         return None if row is None else PresentedToken(session_of(row), row["used_at"])
 
     async def use_token(self, digest: TokenDigest, at: datetime) -> None:
@@ -64,7 +64,7 @@ class SqlSessions:
             .where(c.id == session_id, c.user_id == user_id, c.revoked_at.is_(None), c.expires_at > at)
             .values(revoked_at=at)
         )
-        return (await self._connection.execute(statement)).rowcount == 1
+        return await self._connection.execute(statement) == 1
 
     async def revoke_all(self, user_id: UserId, at: datetime, *, but: SessionId | None = None) -> int:
         c = sessions.c
@@ -73,7 +73,7 @@ class SqlSessions:
             .where(c.user_id == user_id, c.id.is_distinct_from(but), c.revoked_at.is_(None), c.expires_at > at)
             .values(revoked_at=at)
         )
-        return (await self._connection.execute(statement)).rowcount
+        return await self._connection.execute(statement)
 
     async def prune(self, over_before: datetime, limit: int) -> int:
         c = sessions.c
@@ -84,7 +84,7 @@ class SqlSessions:
             .with_for_update(skip_locked=True)
             .cte("over")
         )
-        return (await self._connection.execute(delete(sessions).where(c.id.in_(select(over.c.id))))).rowcount
+        return await self._connection.execute(delete(sessions).where(c.id.in_(select(over.c.id))))
 
 
 def session_of(row: Row) -> Session:

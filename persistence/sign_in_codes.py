@@ -3,11 +3,11 @@
 from datetime import datetime
 
 from sqlalchemy import delete, insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.identity.one_time import TokenDigest
 from domain.identity.sign_in_codes import SignInCode
 from domain.ids import UserId
+from persistence.connection import Connection
 from persistence.tables import sign_in_codes
 
 _C = sign_in_codes.c
@@ -16,7 +16,7 @@ _C = sign_in_codes.c
 class SqlSignInCodes:
     """The repository behind `domain.identity.sign_in_codes.SignInCodeRepository`."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     async def add(self, code: SignInCode, now: datetime) -> None:
@@ -34,7 +34,7 @@ class SqlSignInCodes:
 
     async def take(self, digest: TokenDigest, now: datetime) -> SignInCode | None:
         statement = delete(sign_in_codes).where(_C.digest == digest, _C.expires_at > now).returning(*_C)
-        row = (await self._connection.execute(statement)).mappings().one_or_none()
+        row = await self._connection.fetch_one(statement)
         if row is None:
             return None
         return SignInCode(

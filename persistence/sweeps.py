@@ -5,18 +5,18 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import case, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.leases import LEASE
 from domain.ports import LeaseLost
 from domain.sweeps import SweepRun
+from persistence.connection import Connection
 from persistence.tables import sweeps
 
 
 class SqlSweeps:
     """The repository behind `domain.sweeps.SweepRepository`."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     async def claim_due(self, intervals: Mapping[str, timedelta], limit: int) -> list[SweepRun]:
@@ -42,7 +42,7 @@ class SqlSweeps:
             .values(runs=c.runs + 1, lease_until=now + LEASE, started_at=now, next_run_at=now + interval)
             .returning(c.name, c.runs, c.started_at, c.mark)
         )
-        return [SweepRun(**row) for row in (await self._connection.execute(statement)).mappings()]
+        return [SweepRun(**row) for row in await self._connection.fetch(statement)]
 
     async def renew(self, run: SweepRun) -> None:
         await self._mine(run, {"lease_until": func.clock_timestamp() + LEASE})
@@ -57,5 +57,5 @@ class SqlSweeps:
             .where(sweeps.c.name == run.name, sweeps.c.runs == run.runs, sweeps.c.lease_until.is_not(None))
             .values(values)
         )
-        if (await self._connection.execute(statement)).rowcount == 0:
+        if await self._connection.execute(statement) == 0:
             raise LeaseLost(f"The sweep {run.name} was finished or taken over by another process.")

@@ -2,15 +2,16 @@
 
 from datetime import datetime
 
-from sqlalchemy import Boolean, ColumnElement, Executable, bindparam, case, insert, select, true, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Boolean, ColumnElement, bindparam, case, insert, select, true, update
 
 from domain.access import Scope
 from domain.ids import TransactionId
 from domain.payments.gateway import ChargeReport
 from domain.payments.transaction import Transaction
 from domain.ports import StaleVersion
-from persistence.rows import Row, failure_columns
+from persistence.connection import Connection
+from persistence.rows import FAILURE_COLUMNS, Row, failure_columns
+from persistence.statements import Statement, compiled
 from persistence.stored_records import StoredTransaction
 from persistence.tables import transactions
 
@@ -18,23 +19,32 @@ COLUMNS = tuple(column for column in transactions.c if column.name != "search")
 
 # Made once: to make a statement anew each time costs more than to run it.
 _c = transactions.c
-_ADD = insert(transactions)
-_BY_ID = select(*COLUMNS).where(_c.id == bindparam("id"))
-_BY_REFERENCE = select(*COLUMNS).where(_c.processor_reference == bindparam("reference"))
-_LOCK = _BY_ID.with_for_update()
-_LOCK_OWN = _BY_ID.where(_c.user_id == bindparam("owner")).with_for_update()
-_LOCK_BY_REFERENCE = _BY_REFERENCE.with_for_update()
-_SAVE = (
+_CHANGING = (
+    *("status", "captured", "refunded", "refund_reserved", "disputed", "fee", "fee_currency"),
+    *("card_brand", "card_last4", "card_expiry_month", "card_expiry_year", "processor_reference", "processor_status"),
+    *("next_action_type", "next_action_redirect_url", "next_action_client_secret", "updated_at", *FAILURE_COLUMNS),
+)
+_ADD = compiled(insert(transactions), [column.name for column in COLUMNS])
+_of_id = select(*COLUMNS).where(_c.id == bindparam("id"))
+_of_reference = select(*COLUMNS).where(_c.processor_reference == bindparam("reference"))
+_BY_ID = compiled(_of_id)
+_BY_REFERENCE = compiled(_of_reference)
+_LOCK = compiled(_of_id.with_for_update())
+_LOCK_OWN = compiled(_of_id.where(_c.user_id == bindparam("owner")).with_for_update())
+_LOCK_BY_REFERENCE = compiled(_of_reference.with_for_update())
+_SAVE = compiled(
     update(transactions)
     .where(_c.id == bindparam("saved_id"), _c.version == bindparam("read_version"))
-    .returning(*COLUMNS)
+    .returning(*COLUMNS),
+    (*_CHANGING, "version"),
 )
-_RECORD_CHARGE = (
+_RECORD_CHARGE = compiled(
     update(transactions)
     .where(_c.id == bindparam("recorded_id"), _c.processor_reference.is_(None))
-    .values(version=_c.version + 1)
+    .values(version=_c.version + 1),
+    ("processor_reference", "processor_status", "updated_at"),
 )
-_RESERVE = (
+_RESERVE = compiled(
     update(transactions)
     .where(
         _c.id == bindparam("reserved_id"),
@@ -48,7 +58,7 @@ _RESERVE = (
 class SqlTransactions:
     """The repository behind `domain.ports.TransactionRepository`."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     async def add(self, transaction: Transaction) -> None:
@@ -69,13 +79,14 @@ class SqlTransactions:
         return await self._one(_BY_REFERENCE, reference=processor_reference)
 
     async def first_created_at(self) -> datetime | None:
-        statement = select(transactions.c.created_at).order_by(transactions.c.created_at).limit(1)
-        return (await self._connection.execute(statement)).scalar_one_or_none()
+        row = await self._connection.fetch_one(select(_c.created_at).order_by(_c.created_at).limit(1))
+        first: datetime | None = None if row is None else row["created_at"]
+        return first
 
     async def save(self, transaction: Transaction) -> Transaction:
         which = {"saved_id": transaction.id, "read_version": transaction.version}
         values = _changing_columns(transaction) | {"version": transaction.version + 1}
-        row = (await self._connection.execute(_SAVE, which | values)).mappings().one_or_none()
+        row = await self._connection.fetch_one(_SAVE, which | values)
         if row is None:
             raise StaleVersion(f"Transaction {transaction.id} is no longer at version {transaction.version}.")
         return transaction_of(row)
@@ -87,16 +98,16 @@ class SqlTransactions:
             "processor_status": report.processor_status,
             "updated_at": at,
         }
-        return (await self._connection.execute(_RECORD_CHARGE, recorded)).rowcount == 1
+        return await self._connection.execute(_RECORD_CHARGE, recorded) == 1
 
     async def reserve_refund(
         self, transaction_id: TransactionId, minor_units: int, *, despite_dispute: bool = False
     ) -> bool:
         wanted = {"reserved_id": transaction_id, "wanted": minor_units, "despite_dispute": despite_dispute}
-        return (await self._connection.execute(_RESERVE, wanted)).rowcount == 1
+        return await self._connection.execute(_RESERVE, wanted) == 1
 
-    async def _one(self, statement: Executable, **wanted: object) -> Transaction | None:
-        row = (await self._connection.execute(statement, wanted)).mappings().one_or_none()
+    async def _one(self, statement: Statement, **wanted: object) -> Transaction | None:
+        row = await self._connection.fetch_one(statement, wanted)
         return transaction_of(row) if row is not None else None
 
 

@@ -3,15 +3,16 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from persistence.api_keys import SqlApiKeys
 from persistence.attempts import SqlAttempts
 from persistence.audit import SqlAudit
+from persistence.connection import Connection
 from persistence.credentials import SqlCredentials
 from persistence.discrepancies import SqlDiscrepancies
 from persistence.disputes import SqlDisputes
-from persistence.engine import autocommitting, reachable
+from persistence.engine import working
 from persistence.identities import SqlIdentities
 from persistence.keys import SqlKeys
 from persistence.ledger import SqlLedger
@@ -32,7 +33,7 @@ from persistence.webhook_events import SqlWebhookEvents
 class SqlUnitOfWork:
     """The repositories of one open database transaction."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self.transactions = SqlTransactions(connection)
         self.payments = SqlPayments(connection)
         self.attempts = SqlAttempts(connection)
@@ -64,10 +65,10 @@ class SqlUnitsOfWork:
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[SqlUnitOfWork]:
-        async with reachable(), self._engine.begin() as connection:
+        async with working(self._engine) as connection:
             yield SqlUnitOfWork(connection)
 
     @asynccontextmanager
     async def autocommit(self) -> AsyncIterator[SqlUnitOfWork]:
-        async with autocommitting(self._engine) as connection:
+        async with working(self._engine, alone=True) as connection:
             yield SqlUnitOfWork(connection)

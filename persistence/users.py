@@ -2,13 +2,13 @@
 
 from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.access import Role
 from domain.identity.addresses import comparable
 from domain.identity.users import User
 from domain.ids import UserId
 from domain.ports import EmailTaken
+from persistence.connection import Connection
 from persistence.rows import Row, by_value
 from persistence.tables import users
 
@@ -18,7 +18,7 @@ _ROLES = by_value(Role)
 class SqlUsers:
     """The repository behind `domain.ports.UserRepository`."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     async def add(self, user: User) -> None:
@@ -35,7 +35,7 @@ class SqlUsers:
             )
             .on_conflict_do_nothing()
         )
-        if (await self._connection.execute(statement)).rowcount == 0:
+        if await self._connection.execute(statement) == 0:
             raise EmailTaken(f"A user with the address {user.email} exists already.")
 
     async def get(self, user_id: UserId) -> User | None:
@@ -50,12 +50,12 @@ class SqlUsers:
     async def lock_administrators(self) -> set[UserId]:
         administers = (users.c.role == Role.ADMIN.value, users.c.disabled_at.is_(None))
         statement = select(users.c.id).where(*administers).order_by(users.c.id).with_for_update(key_share=True)
-        return {UserId(found) for found in (await self._connection.execute(statement)).scalars()}
+        return {UserId(row["id"]) for row in await self._connection.fetch(statement)}
 
     async def lock(self, user_id: UserId) -> User | None:
         # Not the key's lock: rows that refer to the user are added meanwhile, by whoever holds one of them.
         statement = select(*users.c).where(users.c.id == user_id).with_for_update(key_share=True)
-        row = (await self._connection.execute(statement)).mappings().one_or_none()
+        row = await self._connection.fetch_one(statement)
         return None if row is None else user_of(row)
 
     async def save(self, user: User) -> None:
@@ -67,8 +67,7 @@ class SqlUsers:
 
     async def _one(self, condition: ColumnElement[bool], *, locked: bool = False) -> User | None:
         statement = select(users).where(condition)
-        found = await self._connection.execute(statement.with_for_update(key_share=True) if locked else statement)
-        row = found.mappings().one_or_none()
+        row = await self._connection.fetch_one(statement.with_for_update(key_share=True) if locked else statement)
         return user_of(row) if row is not None else None
 
 

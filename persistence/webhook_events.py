@@ -6,12 +6,9 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
-    Executable,
     Integer,
     Interval,
-    RowMapping,
     Text,
-    Update,
     and_,
     bindparam,
     delete,
@@ -23,12 +20,14 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 
 from domain.ids import TransactionId, WebhookEventId
 from domain.leases import LEASE, SPREAD
 from domain.messaging.webhook_events import PUT_ASIDE, EventState, EventSubject, WebhookEvent
+from persistence.connection import Connection
+from persistence.rows import Row
+from persistence.statements import Statement, compiled
 from persistence.tables import webhook_events
 
 _OTHERS_MAX = 500
@@ -92,8 +91,8 @@ def _claiming() -> ReturningUpdate[Any]:  # Any: as above
     )
 
 
-def _change(**values: object) -> Update:
-    """Change those of some events that wait."""
+def _changing(*, given: Sequence[str] = (), **values: object) -> Statement:
+    """Change those of some events that wait. `given` are columns that each run has a value for."""
     c = webhook_events.c
     # Locked in one order, because another process may have taken over some of them, and be at this point too.
     waiting = (
@@ -103,24 +102,24 @@ def _change(**values: object) -> Update:
         .with_for_update()
         .cte("waiting")
     )
-    return update(webhook_events).where(c.id.in_(select(waiting.c.id))).values(values)
+    return compiled(update(webhook_events).where(c.id.in_(select(waiting.c.id))).values(values), given)
 
 
 _PAUSE_END = func.clock_timestamp() + bindparam("pause", type_=Interval)
 
 # Made once: to make it anew for each webhook would be most of what taking one in costs.
-_STORE = _storing()
-_CLAIM_DUE = _claiming()
-_RENEW = _change(next_try_at=func.clock_timestamp() + LEASE)
-_SETTLE = _change()
-_DEFER = _change(next_try_at=_PAUSE_END, failures=0)
-_DEFER_FAILED = _change(next_try_at=_PAUSE_END)
+_STORE = compiled(_storing())
+_CLAIM_DUE = compiled(_claiming())
+_RENEW = _changing(next_try_at=func.clock_timestamp() + LEASE)
+_SETTLE = _changing(given=("state", "reason", "transaction_id", "settled_at"))
+_DEFER = _changing(given=("reason",), next_try_at=_PAUSE_END, failures=0)
+_DEFER_FAILED = _changing(given=("reason",), next_try_at=_PAUSE_END)
 
 
 class SqlWebhookEvents:
     """The repository behind `domain.ports.WebhookEventRepository`."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     async def store(self, event: WebhookEvent, received_at: datetime) -> bool:
@@ -135,17 +134,17 @@ class SqlWebhookEvents:
             "new_created_at": event.created_at,
             "new_received_at": received_at,
         }
-        return (await self._connection.execute(_STORE, values)).first() is not None
+        return await self._connection.execute(_STORE, values) == 1
 
     async def claim_due(self, limit: int) -> list[WebhookEvent]:
-        found = await self._connection.execute(_CLAIM_DUE, {"limit": limit})
+        found = await self._connection.fetch(_CLAIM_DUE, {"limit": limit})
         # RETURNING knows no order.
-        return sorted(map(_event_of, found.mappings()), key=lambda event: (event.created_at, event.id))
+        return sorted(map(_event_of, found), key=lambda event: (event.created_at, event.id))
 
     async def known(self, event_ids: Collection[str]) -> Collection[str]:
         c = webhook_events.c
-        found = await self._connection.execute(select(c.id).where(c.id == func.any(_array(event_ids))))
-        return set(found.scalars())
+        found = await self._connection.fetch(select(c.id).where(c.id == func.any(_array(event_ids))))
+        return {row["id"] for row in found}
 
     async def prune(self, received_before: datetime, limit: int) -> int:
         c = webhook_events.c
@@ -160,11 +159,11 @@ class SqlWebhookEvents:
             .with_for_update(skip_locked=True)
             .cte("settled")
         )
-        return (await self._connection.execute(delete(webhook_events).where(c.id.in_(select(settled.c.id))))).rowcount
+        return await self._connection.execute(delete(webhook_events).where(c.id.in_(select(settled.c.id))))
 
     async def find(self, event_id: WebhookEventId) -> WebhookEvent | None:
         statement = select(*webhook_events.c).where(webhook_events.c.public_id == event_id)
-        row = (await self._connection.execute(statement)).mappings().one_or_none()
+        row = await self._connection.fetch_one(statement)
         return None if row is None else _event_of(row)
 
     async def reopen(self, event_id: WebhookEventId) -> WebhookEvent | None:
@@ -182,7 +181,7 @@ class SqlWebhookEvents:
             )
             .returning(*c)
         )
-        row = (await self._connection.execute(statement)).mappings().one_or_none()
+        row = await self._connection.fetch_one(statement)
         return None if row is None else _event_of(row)
 
     async def renew(self, events: Sequence[WebhookEvent]) -> None:
@@ -204,7 +203,7 @@ class SqlWebhookEvents:
     async def defer(self, events: Sequence[WebhookEvent], pause: timedelta, reason: str, *, failed: bool) -> None:
         await self._change(_DEFER_FAILED if failed else _DEFER, events, pause=pause, reason=reason)
 
-    async def _change(self, change: Executable, events: Sequence[WebhookEvent], **values: object) -> None:
+    async def _change(self, change: Statement, events: Sequence[WebhookEvent], **values: object) -> None:
         await self._connection.execute(change, {"ids": [event.id for event in events]} | values)
 
 
@@ -212,7 +211,7 @@ def _array(event_ids: Iterable[str]) -> ColumnElement[Any]:  # Any: SQLAlchemy l
     return bindparam(None, list(event_ids), type_=ARRAY(Text))
 
 
-def _event_of(row: RowMapping) -> WebhookEvent:
+def _event_of(row: Row) -> WebhookEvent:
     return WebhookEvent(
         id=row["id"],
         type=row["type"],

@@ -7,16 +7,18 @@ they are closed to a process that is dead.
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from contextvars import Context, ContextVar
 from typing import Any, TypeAlias, TypeVar
+from unittest.mock import patch
 
 import asyncpg
-from sqlalchemy import Connection, event
+from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlalchemy.util import await_only
 
+from persistence.pool import Borrowed, MovingPool
+from persistence.rows import Row
 from persistence.unit_of_work import SqlUnitOfWork
 from tests.faults.timeline import How, PointKind, Timeline
 from tests.support.units import WatchedUnits
@@ -26,7 +28,8 @@ Gone: TypeAlias = Callable[[int], Awaitable[None]]
 
 _running: ContextVar["Process | None"] = ContextVar("_running", default=None)
 _by_itself: ContextVar[bool] = ContextVar("_by_itself", default=False)
-_UNHEARD = "unheard"
+# Before the first statement nothing has happened, and what is rolled back is gone with the connection anyway.
+_NO_POINTS = {"BEGIN", "ROLLBACK"}
 
 
 class Killed(BaseException):
@@ -60,13 +63,17 @@ class Process:
 
     def reach(self, kind: PointKind, what: str) -> How | None:
         """Come to a point. Raises Killed where it is the last one, and at every one afterwards."""
-        if not self.alive:
-            raise Killed
+        self.check_alive()
         how = self._timeline.reach(self.name, kind, what)
         if how is How.KILL:
             self.alive = False
             raise Killed
         return how
+
+    def check_alive(self) -> None:
+        """Raises Killed."""
+        if not self.alive:
+            raise Killed
 
     async def stall(self) -> None:
         await self._stall(self)
@@ -102,80 +109,91 @@ class ProcessUnits(WatchedUnits):
 
 def _check_alive() -> None:
     process = _running.get()
-    if process is not None and not process.alive:
-        raise Killed
+    if process is not None:
+        process.check_alive()
 
 
-class _Breaking:
-    """Comes to points in the database, and breaks connections there."""
+class _Watched:
+    """The driver's connection of a running process: all that is sent on it is a point, where it may break."""
 
-    def __init__(self, gone: Gone) -> None:
+    def __init__(self, driver: Any, process: Process, gone: Gone) -> None:  # Any: asyncpg has no types
+        self._driver = driver
+        self._process = process
         self._gone = gone
 
-    def reach(self, process: Process, connection: Connection, kind: PointKind, what: str) -> How | None:
-        """Come to a point. Raises Killed."""
+    async def fetch(self, text: str, *arguments: object) -> Sequence[Row]:
+        found: Sequence[Row] = await self._sent(self._driver.fetch, text, arguments)
+        return found
+
+    async def execute(self, text: str, *arguments: object) -> str:
+        status: str = await self._sent(self._driver.execute, text, arguments)
+        return status
+
+    def __getattr__(self, name: str) -> Any:  # Any: whatever the driver has
+        return getattr(self._driver, name)
+
+    async def _sent(self, send: Callable[..., Awaitable[Any]], text: str, arguments: Sequence[object]) -> Any:
+        """Send it, where the process lives and the connection holds. Raises Killed, and what the driver raises."""
+        how = await self._reach(text)
+        answer = await send(text, *arguments)
+        if how is How.UNHEARD:
+            await self._abort()
+            raise asyncpg.ConnectionDoesNotExistError("the connection broke before the answer came")
+        return answer
+
+    async def _reach(self, text: str) -> How | None:
         try:
-            how = process.reach(kind, what)
+            if text in _NO_POINTS:
+                self._process.check_alive()
+                return None
+            how = self._process.reach(_kind_of(text), _shortened(text))
         except Killed:
-            self._abort(connection)
-            connection.invalidate()
+            await self._abort()
             raise
         if how is How.STALL:
-            await_only(process.stall())
+            await self._process.stall()
         if how is How.CUT:
-            self._abort(connection)
+            await self._abort()
         return how
 
-    def break_off(self, connection: Connection) -> None:
-        """Break the connection, and let the process hear of it as it would from the driver."""
-        self._abort(connection)
-        connection.invalidate()
-        raise asyncpg.ConnectionDoesNotExistError("the connection broke before the answer came")
-
-    def _abort(self, connection: Connection) -> None:
-        driver = _driver(connection)
-        backend = driver.get_server_pid()
-        driver.terminate()
-        await_only(self._gone(backend))
+    async def _abort(self) -> None:
+        if self._driver.is_closed():
+            return
+        backend = self._driver.get_server_pid()
+        self._driver.terminate()
+        await self._gone(backend)
 
 
-def watch(engine: AsyncEngine, gone: Gone) -> None:
+@contextmanager
+def watched(engine: AsyncEngine, gone: Gone) -> Iterator[None]:
     """Make every statement and commit on this engine a point, where a process is running.
 
     `gone` waits until the server has noticed that a connection is gone. That takes as long as the server is busy, and a run
     would not be the same each time if somebody who is dead held its locks now and then.
     """
-    watched, breaking = engine.sync_engine, _Breaking(gone)
+    borrow = MovingPool.borrow
 
-    @event.listens_for(watched, "before_cursor_execute")
-    def before(connection: Connection, _cursor: Any, statement: str, _values: Any, context: Any, _many: bool) -> None:
-        process = _running.get()
-        if process is None:
-            return
-        how = breaking.reach(process, connection, _kind_of(statement), _shortened(statement))
-        setattr(context, _UNHEARD, how is How.UNHEARD)
+    async def borrowed(pool: MovingPool) -> Borrowed:
+        taken, process = await borrow(pool), _running.get()
+        if process is not None and pool is engine.sync_engine.pool:
+            taken.driver = _Watched(taken.driver, process, gone)
+        return taken
 
-    @event.listens_for(watched, "after_cursor_execute")
-    def after(connection: Connection, _cursor: Any, _text: str, _values: Any, context: Any, _many: bool) -> None:
-        if getattr(context, _UNHEARD, False):
-            breaking.break_off(connection)
+    def refuse(*_: object) -> None:
+        # There would be no point at what is sent in this way.
+        assert _running.get() is None, "A process has sent something through SQLAlchemy."
 
-    @event.listens_for(watched, "commit")
-    def commit(connection: Connection) -> None:
-        process = _running.get()
-        if process is None:
-            return
-        if breaking.reach(process, connection, PointKind.COMMIT, "COMMIT") is How.UNHEARD:
-            pooled: Any = connection.connection.dbapi_connection  # Any: the driver's own type is not public
-            pooled.commit()
-            breaking.break_off(connection)
-
-
-def _driver(connection: Connection) -> Any:  # Any: asyncpg has no types
-    return connection.connection.driver_connection
+    event.listen(engine.sync_engine, "before_cursor_execute", refuse)
+    try:
+        with patch.object(MovingPool, "borrow", borrowed):
+            yield
+    finally:
+        event.remove(engine.sync_engine, "before_cursor_execute", refuse)
 
 
 def _kind_of(statement: str) -> PointKind:
+    if statement == "COMMIT":
+        return PointKind.COMMIT
     if not _by_itself.get():
         return PointKind.STATEMENT
     reads = re.match(r"\s*(SELECT|WITH)\b(?!.*\b(INSERT|UPDATE|DELETE)\b)", statement, re.DOTALL)
@@ -184,6 +202,8 @@ def _kind_of(statement: str) -> PointKind:
 
 def _shortened(statement: str) -> str:
     """A statement as a person would name it: what it does, to which table."""
+    if statement == "COMMIT":
+        return statement
     words = re.search(r"(INSERT INTO|(?<!FOR )UPDATE|DELETE FROM)\s+(\w+)", statement)
     if words:
         return f"{words[1].split()[0]} {words[2]}"

@@ -20,7 +20,7 @@ from tests.faults.acts import Assembly, as_it_is
 from tests.faults.books import Observer
 from tests.faults.cases import Case
 from tests.faults.invariants import Violation, violations_of
-from tests.faults.process import watch
+from tests.faults.process import watched
 from tests.faults.scripts import SCRIPTS
 from tests.faults.timeline import Point
 from tests.faults.world import open_world
@@ -98,11 +98,10 @@ async def open_runner(database_url: str) -> AsyncIterator[Runner]:
     engine = open_engine(patient_config(database_url))
     connection = await asyncpg.connect(database_url)
     observer = Observer(connection)
-    watch(engine, observer.wait_until_gone)
     try:
         await migrate(engine)
         # A process that stands still does so as a whole: no part of it renews leases meanwhile.
-        with patch.object(leases, "HEARTBEAT", timedelta(days=1)):
+        with patch.object(leases, "HEARTBEAT", timedelta(days=1)), watched(engine, observer.wait_until_gone):
             yield Runner(engine, observer)
     finally:
         await connection.close()

@@ -5,12 +5,14 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from domain.ids import UserId
 from domain.payments.attempt import DEATHS_MAX, Attempt, AttemptKind, AttemptState, AttemptStep
 from domain.payments.transaction import Transaction
 from domain.ports import LeaseLost
+from persistence.engine import working
 from persistence.unit_of_work import SqlUnitOfWork, SqlUnitsOfWork
 from tests.support.at_once import at_once
 from tests.support.clock import SequentialIds
@@ -75,10 +77,10 @@ async def test_a_claim_keeps_to_its_limit_whatever_plan_the_database_chooses(
     await add_charges(units, ids, payer, 20)
     await make_due(engine)
     # Left to itself it chooses by its statistics; a nested loop runs its inner side once for each outer row.
-    async with engine.begin() as connection:
-        await connection.exec_driver_sql("ANALYZE attempts")
+    async with working(engine) as connection:
+        await connection.fetch(text("ANALYZE attempts"))
         for plan in ("hashjoin", "mergejoin", "material", "hashagg", "sort", "indexscan", "bitmapscan"):
-            await connection.exec_driver_sql(f"SET LOCAL enable_{plan} = off")
+            await connection.fetch(text(f"SET LOCAL enable_{plan} = off"))
         assert len(await SqlUnitOfWork(connection).attempts.claim_due(2, DEATHS_MAX)) == 2
 
 

@@ -2,6 +2,7 @@ from dataclasses import replace
 from itertools import product
 from uuid import UUID
 
+import asyncpg
 import pytest
 from sqlalchemy import exc, text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -34,7 +35,7 @@ async def test_every_edge_is_taken_or_refused(engine: AsyncEngine, units: SqlUni
             async with units.begin() as uow:
                 assert (await uow.transactions.save(replace(begun, status=after))).status is after
         else:
-            with pytest.raises(exc.IntegrityError, match="may not go from"):
+            with pytest.raises(asyncpg.IntegrityConstraintViolationError, match="may not go from"):
                 async with units.begin() as uow:
                     await uow.transactions.save(replace(begun, status=after))
             # Past every repository as well.
@@ -53,7 +54,7 @@ async def test_a_transaction_begins_as_pending(
     payer = user(UUID(int=1))
     async with units.begin() as uow:
         await uow.users.add(payer)
-    with pytest.raises(exc.IntegrityError, match="must begin as PENDING"):
+    with pytest.raises(asyncpg.IntegrityConstraintViolationError, match="must begin as PENDING"):
         async with units.begin() as uow:
             await uow.transactions.add(transaction(UUID(int=2), payer.id, status=status))
     assert await rows(engine, "SELECT 1 FROM transactions") == []
@@ -131,7 +132,7 @@ async def test_two_transactions_cannot_share_a_charge(units: SqlUnitsOfWork) -> 
     async with units.begin() as uow:
         await uow.users.add(payer)
         await uow.transactions.add(transaction(UUID(int=2), payer.id, processor_reference="ch_1"))
-    with pytest.raises(exc.IntegrityError, match="uq_transactions_processor_reference"):
+    with pytest.raises(asyncpg.UniqueViolationError, match="uq_transactions_processor_reference"):
         async with units.begin() as uow:
             await uow.transactions.add(transaction(UUID(int=3), payer.id, processor_reference="ch_1"))
 

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import event
 
 from domain.access import Actor, Role
 from domain.currencies import Currency
@@ -22,6 +21,7 @@ from tests.support.clock import START
 from tests.support.database import make_due, rows
 from tests.support.fake_records import FakeRecords
 from tests.support.reconciliation import Books, cured, kinds, the_one
+from tests.support.statements import counted
 
 HOUR = timedelta(hours=1)
 
@@ -403,28 +403,19 @@ async def test_a_slice_that_holds_too_much_is_cut(books: Books, ada: Actor, monk
 
 
 async def test_our_side_of_a_slice_costs_the_same_statements_whatever_its_size(books: Books, ada: Actor) -> None:
-    statements: list[str] = []
-
-    def count(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        statements.append(statement)
-
-    counted = []
-    event.listen(books.acts.engine.sync_engine, "before_cursor_execute", count)
-    try:
-        for number in (2, 20):
-            made = await payments(books, ada, 0)
-            for each in range(number):
-                made.append(await books.paid(ada, f"{number} {each}"))
-                await books.acts.refund(ada, made[-1].id, 100, key=f"{number} {each}")
-            books.settle()
-            statements.clear()
+    taken = []
+    for number in (2, 20):
+        made = await payments(books, ada, 0)
+        for each in range(number):
+            made.append(await books.paid(ada, f"{number} {each}"))
+            await books.acts.refund(ada, made[-1].id, 100, key=f"{number} {each}")
+        books.settle()
+        with counted(books.acts.engine) as statements:
             await books.reconcile.dry_run(books.window)
-            counted.append(len(statements))
-    finally:
-        event.remove(books.acts.engine.sync_engine, "before_cursor_execute", count)
-    assert counted[0] == counted[1]
+        taken.append(len(statements))
+    assert taken[0] == taken[1]
     # One slice of an hour with everything in it, and one more: transactions, refunds and disputes in each.
-    assert counted[0] % 3 == 0
+    assert taken[0] % 3 == 0
 
 
 async def test_looking_again_passes_over_what_was_seen_lately(books: Books, ada: Actor) -> None:

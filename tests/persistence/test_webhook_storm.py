@@ -5,9 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
-
-from sqlalchemy import event as sqlalchemy_event
-from sqlalchemy.ext.asyncio import AsyncEngine
+from unittest.mock import patch
 
 from domain.access import EVERYTHING, Actor, Role
 from domain.errors import Unavailable
@@ -16,6 +14,7 @@ from domain.messaging.reapply_webhook import NewReapplication, ReapplyWebhook
 from domain.messaging.webhook_events import EventSubject, WebhookEvent
 from domain.payments.gateway import RefundOrder
 from domain.payments.transaction import Transaction, TransactionStatus
+from persistence.connection import Connection
 from tests.support.acts import Acts
 from tests.support.database import rows
 
@@ -28,18 +27,20 @@ CENTS = 10
 
 
 @contextmanager
-def complaints(engine: AsyncEngine) -> Iterator[list[str]]:
-    """The SQLSTATE of everything that PostgreSQL refuses while the block runs."""
+def complaints() -> Iterator[list[str]]:
+    """The SQLSTATE of everything that PostgreSQL refuses in units of work while the block runs."""
     states: list[str] = []
+    sent = Connection._sent
 
-    def remember(context: Any) -> None:  # Any: SQLAlchemy's ExceptionContext
-        states.append(str(getattr(context.original_exception, "sqlstate", context.original_exception)))
+    async def remembered(connection: Connection, *of: Any) -> Any:  # Any: whatever is sent, and what comes of it
+        try:
+            return await sent(connection, *of)
+        except Exception as error:
+            states.append(str(getattr(error, "sqlstate", error)))
+            raise
 
-    sqlalchemy_event.listen(engine.sync_engine, "handle_error", remember)
-    try:
+    with patch.object(Connection, "_sent", remembered):
         yield states
-    finally:
-        sqlalchemy_event.remove(engine.sync_engine, "handle_error", remember)
 
 
 @dataclass(slots=True)
@@ -130,7 +131,7 @@ class Storm:
 async def test_nothing_deadlocks_and_nothing_is_lost_in_a_storm(acts: Acts) -> None:
     storm = Storm(acts, await acts.add_actor(), await acts.add_actor(Role.ADMIN))
     paid = [await acts.paid(storm.payer, f"pay-{number}") for number in range(PAYMENTS)]
-    with complaints(acts.engine) as refused:
+    with complaints() as refused:
         async with asyncio.timeout(600), asyncio.TaskGroup() as workers:
             for _ in range(APPLIERS):
                 workers.create_task(storm.apply())
@@ -168,7 +169,7 @@ async def test_a_deadlock_would_be_seen(acts: Acts) -> None:
             await both_hold.wait()
             await uow.transactions.lock(others.id, EVERYTHING)
 
-    with complaints(acts.engine) as refused:
+    with complaints() as refused:
         ends = await asyncio.gather(lock(first, second), lock(second, first), return_exceptions=True)
     assert [type(end) for end in ends if end is not None] == [Unavailable]
     assert refused == ["40P01"]

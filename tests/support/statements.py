@@ -11,11 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from persistence.pool import Borrowed, MovingPool
 from persistence.rows import Row
 
+_AROUND_STATEMENTS = {"BEGIN", "COMMIT", "ROLLBACK"}
+
 _Note: TypeAlias = Callable[[str, Sequence[Any]], None]  # Any: arguments are of every type
 
 
 class _Recorded:
-    """The driver's connection, as far as `persistence.engine.fetch` uses it."""
+    """The driver's connection, with a note of all that is sent on it."""
 
     def __init__(self, driver: Any, note: _Note) -> None:  # Any: asyncpg is not typed
         self._driver = driver
@@ -25,6 +27,14 @@ class _Recorded:
         self._note(text, arguments)
         found: Sequence[Row] = await self._driver.fetch(text, *arguments)
         return found
+
+    async def execute(self, text: str, *arguments: object) -> str:
+        self._note(text, arguments)
+        status: str = await self._driver.execute(text, *arguments)
+        return status
+
+    def __getattr__(self, name: str) -> Any:  # Any: whatever the driver has
+        return getattr(self._driver, name)
 
 
 @contextmanager
@@ -52,7 +62,7 @@ def _noting(engine: AsyncEngine, note: _Note) -> Iterator[None]:
 def counted(engine: AsyncEngine) -> Iterator[list[str]]:
     """The statements that the engine sends to the database while the block runs."""
     statements: list[str] = []
-    with _noting(engine, lambda text, _: statements.append(text)):
+    with _noting(engine, lambda text, _: None if text in _AROUND_STATEMENTS else statements.append(text)):
         yield statements
 
 
@@ -82,5 +92,10 @@ def round_trips(engine: AsyncEngine) -> Iterator[list[str]]:
 def asked(engine: AsyncEngine) -> Iterator[list[tuple[str, Sequence[Any]]]]:  # Any: arguments are of every type
     """The same with their arguments."""
     statements: list[tuple[str, Sequence[Any]]] = []
-    with _noting(engine, lambda text, arguments: statements.append((text, arguments))):
+
+    def note(text: str, arguments: Sequence[Any]) -> None:  # Any: as above
+        if text not in _AROUND_STATEMENTS:
+            statements.append((text, arguments))
+
+    with _noting(engine, note):
         yield statements
