@@ -27,30 +27,39 @@ class _MovingQueue(AsyncAdaptedQueue[ConnectionPoolEntry]):
     def get(self, block: bool = True, timeout: float | None = None) -> ConnectionPoolEntry:
         if not block or timeout is None or not self.empty():
             return super().get(block, timeout)
-        return await_only(self._wait(timeout))
+        return await_only(self.wait(timeout))
 
     def has_spare(self) -> bool:
         """Whether something lies there that nobody has been waiting for."""
         return not self._waiting and not self.empty()
 
-    async def _wait(self, seconds: float) -> ConnectionPoolEntry:
+    async def wait(self, seconds: float) -> ConnectionPoolEntry:
+        """Raises Empty."""
         loop = asyncio.get_running_loop()
-        began = loop.time()
-        # One wait from beginning to end: to ask anew would be to stand at the end of the queue again.
-        getting, taken = asyncio.ensure_future(self._queue.get()), False
+        limit, began = asyncio.timeout(None), loop.time()
+        timer: asyncio.TimerHandle | None = None
+
+        def be_patient() -> None:
+            nonlocal timer
+            patience = max(began, self._moved_at) + seconds - loop.time()
+            if patience > 0:
+                timer = loop.call_later(patience, be_patient)
+            else:
+                limit.reschedule(loop.time())
+
+        be_patient()
         self._waiting += 1
         try:
-            while not taken and (patience := max(began, self._moved_at) + seconds - loop.time()) > 0:
-                await asyncio.wait({getting}, timeout=patience)
-                taken = getting.done()
+            # One wait from beginning to end: to ask anew would be to stand at the end of the queue again.
+            async with limit:
+                entry: ConnectionPoolEntry = await self._queue.get()
+        except TimeoutError:
+            raise Empty from None
         finally:
+            if timer is not None:
+                timer.cancel()
             self._waiting -= 1
-            # What came at the very moment in which nobody wanted it any more is not lost.
-            if not taken and not getting.cancel() and not getting.cancelled():
-                self.put_nowait(getting.result())
-        if not taken:
-            raise Empty
-        return getting.result()
+        return entry
 
 
 class Borrowed:
@@ -92,11 +101,19 @@ class MovingPool(AsyncAdaptedQueuePool):
     async def borrow(self) -> Borrowed:
         """A connection that no unit of work is open on. Raises as SQLAlchemy does where there is none in time.
 
-        One that lies there and was used a moment ago is taken as it is. Whatever else there is to do is SQLAlchemy's: to wait
-        for one, to open one, to ask one that was idle whether it still lives.
+        One that was used a moment ago is taken as it is. Whatever else there is to do is SQLAlchemy's: to open one, to ask one
+        that was idle whether it still lives.
         """
+        entry: ConnectionPoolEntry | None = None
         if self._pool.has_spare():
             entry = self._pool.get_nowait()
+        elif self._overflow >= self._max_overflow:
+            # None lies there, and none may be opened.
+            try:
+                entry = await self._pool.wait(self._timeout)
+            except Empty:
+                raise exc.TimeoutError("No connection of the pool has become free.") from None
+        if entry is not None:
             if entry.dbapi_connection is not None and not _is_doubtful(entry):
                 return Borrowed(self, entry)
             self._pool.put_nowait(entry)

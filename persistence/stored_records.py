@@ -112,6 +112,9 @@ class StoredTransaction(Transaction):
         row = self._row
         return Money(row["amount"], _CURRENCIES[row["currency"]])
 
+    def in_own_currency(self, minor_units: int) -> Money:
+        return Money(minor_units, _CURRENCIES[self._row["currency"]])
+
     @property
     def capture_method(self) -> CaptureMethod:
         return _CAPTURE_METHODS[self._row["capture_method"]]

@@ -37,7 +37,7 @@ class AuditEntry(Node):
 
     @strawberry.field(description='What happened, such as "transaction.created" or "refund.requested".')
     def action(self) -> str:
-        return self.record.action.value
+        return str(self.record.action)
 
     @batched(description="Who did it; null for the processor and the system, and for a user you may not see.")
     @staticmethod
