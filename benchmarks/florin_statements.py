@@ -51,9 +51,10 @@ def _role(text: str, of_transactions: str) -> str | None:
     """What a statement reads; None where it has to do with who asks, or is the driver's own about types."""
     if "audit_entries" in text:
         return "audit"
-    if text.startswith("SELECT users."):
+    columns = text.removeprefix("SELECT ").removeprefix("wanted.place, ")
+    if columns.startswith("users."):
         return "users"
-    if text.startswith("SELECT transactions."):
+    if columns.startswith("transactions."):
         return of_transactions
     if any(word in text for word in ("sessions", "pg_catalog", "set_config")):
         return None
@@ -63,8 +64,11 @@ def _role(text: str, of_transactions: str) -> str | None:
 def _kind(value: str, data: Database) -> str | int:
     """What a parameter is, by its value in requests of the first customer. Raises UnknownStatement."""
     user_id = str(data.payers[0].user_id)
-    if value in {user_id, f"{{{user_id}}}"}:
-        return "user" if value == user_id else "users"
+    if value == user_id:
+        return "user"
+    # The owner of each id that is asked for, or the users themselves.
+    if set(value.strip("{}").split(",")) == {user_id}:
+        return "users"
     if value.isdigit():
         return int(value)
     if value.startswith("{018f"):

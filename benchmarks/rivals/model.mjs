@@ -113,7 +113,7 @@ export const modelOf = (statements) => {
   });
   return {
     transaction: async (id, user) => {
-      const [row] = await ask("one", { user, transactions: [id] });
+      const [row] = await ask("one", { users: [user], transactions: [id] });
       return row ? shown(row) : null;
     },
     transactionsOf: async (user) => {
@@ -122,17 +122,17 @@ export const modelOf = (statements) => {
       return rows.slice(0, -1).map(shown);
     },
     usersById: async (ids) => {
-      const rows = await ask("users", { user: ids[0], users: [...new Set(ids)] });
+      const rows = await ask("users", { users: [...new Set(ids)] });
       const found = new Map(rows.map((row) => [row.id, row]));
       return ids.map((id) => found.get(id) ?? null);
     },
     auditLogsOf: async (transactionIds, first, user) => {
-      const found = new Map(transactionIds.map((id) => [id, []]));
-      for (const row of await ask("audit", { user, transactions: transactionIds })) {
-        const entries = found.get(row.parent_id);
+      const found = transactionIds.map(() => []);
+      for (const row of await ask("audit", { users: transactionIds.map(() => user), transactions: transactionIds })) {
+        const entries = found[row.place - 1];
         if (entries.length < first) entries.push({ action: row.action, actorKind: row.actor_kind, at: row.at });
       }
-      return transactionIds.map((id) => found.get(id));
+      return found;
     },
   };
 };
