@@ -3,8 +3,9 @@
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
-from typing import Any, TextIO
+from collections.abc import MutableMapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, TextIO
 from uuid import UUID
 
 import orjson
@@ -62,6 +63,28 @@ def _redact_event(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMa
     return {name: redact(value) if type(value) is str else _redact_value(value) for name, value in event.items()}
 
 
+def _finished(logger: "_Lines", method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """What `_STEPS` do for lines of others, for a line of ours: in one step, because there is one for each request."""
+    if "exc_info" in event:
+        event = structlog.processors.format_exc_info(logger, method, event)
+    finished = _redact_event(logger, method, event)
+    finished["level"] = method
+    finished["logger"] = logger.name
+    finished["timestamp"] = datetime.now(UTC).isoformat().replace("+00:00", "Z")  # noqa: TID251  the time of the line itself
+    return finished
+
+
+_STEPS: Final[Sequence[structlog.typing.Processor]] = (
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.add_logger_name,
+    structlog.stdlib.ExtraAdder(),
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.format_exc_info,
+    _redact_event,
+)
+
+
 class _Lines:
     """Our own logger at the end of structlog's chain: writes a line where the handler for all others writes its own.
 
@@ -87,30 +110,19 @@ class _Lines:
     debug = info = warning = error = critical = exception = write
 
 
-def _json_line(event: MutableMapping[str, Any], **_: Any) -> str:
+def _json_line(_: Any, __: str, event: MutableMapping[str, Any]) -> str:
     return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
 def configure_logging(format_: LogFormat, level: str) -> None:
     """Send our own lines and those of every library the same way: to stderr, as JSON or for a terminal."""
-    shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.stdlib.ExtraAdder(),
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
-        _redact_event,
-    ]
     renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer(serializer=_json_line)
-        if format_ is LogFormat.JSON
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        _json_line if format_ is LogFormat.JSON else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
+            foreign_pre_chain=_STEPS,
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
@@ -124,7 +136,7 @@ def configure_logging(format_: LogFormat, level: str) -> None:
     for name in ("uvicorn.error", "alembic", "httpx2", "httpcore2", "stripe"):
         logging.getLogger(name).setLevel(logging.WARNING)
     structlog.configure(
-        processors=[*(step for step in shared if not isinstance(step, structlog.stdlib.ExtraAdder)), renderer],
+        processors=[structlog.contextvars.merge_contextvars, _finished, renderer],
         logger_factory=lambda name="": _Lines(name, handler),
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
