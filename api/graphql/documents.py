@@ -38,11 +38,12 @@ _RULES = (*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule)
 class Operation:
     """An operation that may be run: what it costs, and how many mutations with an idempotency key it holds.
 
-    `compiled` is what it is executed by once it has come a few times.
+    `kind` is query or mutation. `compiled` is what it is executed by once it has come a few times.
     """
 
     node: OperationDefinitionNode
     name: str | None
+    kind: str
     plan: Plan
     mutations: int
     introspects: bool
@@ -150,6 +151,7 @@ class Documents:
             operations[name] = Operation(
                 node,
                 name,
+                node.operation.value,
                 planner.plan(node, len(root_fields)),
                 mutations,
                 sizes[name].introspects,

@@ -141,10 +141,9 @@ class Executor:
     ) -> OperationResponse:
         actor = context.actor
         budget = address if actor is None else str(actor.user_id)
-        sees_schema = self._config.introspection or (actor is not None and self._may_see_schema(actor))
-        document, operation = await self._chosen(request, budget, sees_schema=sees_schema)
+        document, operation = await self._chosen(request, budget, actor)
         context.operation_name = operation.name
-        context.operation_kind = operation.node.operation.value
+        context.operation_kind = operation.kind
         if read_only and not operation.is_query:
             raise MutationByGet
         variables = request.variables or {}
@@ -159,7 +158,7 @@ class Executor:
         result = await self._execute(document, operation, request, context)
         if result.data is None and result.errors and all(error.path is None for error in result.errors):
             await self._throttle.spent(budget, -cost)
-            raise _NotRun(result.errors if sees_schema else [BadInput(_WRONG_VARIABLE)])
+            raise _NotRun(result.errors if self._sees_schema(actor) else [BadInput(_WRONG_VARIABLE)])
         if compiling := operation.compiled.take_seconds():
             left = await self._throttle.spent(budget, int(compiling * _UNITS_PER_SECOND))
         actual = min(operation.plan.actual(result.data), cost)
@@ -167,23 +166,27 @@ class Executor:
             left = await self._throttle.spent(budget, actual - cost)
         body: dict[str, object] = {"data": result.data}
         if result.errors:
+            sees_schema = self._sees_schema(actor)
             body["errors"] = [format_error(error, context.request_id, sees_schema) for error in result.errors]
         if request.tells_cost:
             body["extensions"] = {"cost": self._told(cost, actual, left, cost_max)}
         return OperationResponse(body, executed=True)
 
-    async def _chosen(self, request: OperationRequest, budget: str, *, sees_schema: bool) -> tuple[Document, Operation]:
+    def _sees_schema(self, actor: Actor | None) -> bool:
+        return self._config.introspection or (actor is not None and self._may_see_schema(actor))
+
+    async def _chosen(self, request: OperationRequest, budget: str, actor: Actor | None) -> tuple[Document, Operation]:
         """The operation that is asked for. Raises _NotRun."""
         try:
             document = self._documents.known(request.query) or await self._read(request.query, budget)
         except InvalidDocument as invalid:
-            shown = sees_schema or not invalid.names_schema
+            shown = not invalid.names_schema or self._sees_schema(actor)
             raise _NotRun(invalid.errors if shown else [BadInput(_WRONG_DOCUMENT)]) from invalid
         try:
             operation = document.operation(request.operation_name)
         except BadInput as error:
             raise _NotRun([error]) from error
-        if operation.introspects and not sees_schema:
+        if operation.introspects and not self._sees_schema(actor):
             raise _NotRun([Forbidden("The schema is not shown here.")])
         return document, operation
 
