@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.access_tokens import AccessTokens
+from api.cross_site import CrossSite
 from domain.access import Scope
 from domain.audit import AuditEntry
 from domain.ids import TransactionId
@@ -70,6 +71,24 @@ async def test_a_fault_of_ours_before_anything_ran_has_the_shape_of_an_answer_to
     (line,) = logs.named("request.failed")
     assert "RuntimeError: the canary sang" in line["exception"]
     assert logs.text.count("RuntimeError: the canary sang") == 1
+
+
+async def test_a_fault_around_the_answer_of_graphql_is_masked_too(
+    florin: Florin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken_headers(*_: object) -> None:
+        raise RuntimeError("the canary sang")
+
+    monkeypatch.setattr(CrossSite, "headers", broken_headers)
+    with captured_logs() as logs:
+        response = await florin.ada.send("{ __typename }")
+    assert response.status_code == 500
+    assert response.json()["code"] == "INTERNAL"
+    assert response.json()["requestId"] == response.headers["x-request-id"]
+    assert response.headers["x-frame-options"] == "DENY"
+    assert "canary" not in response.text
+    assert len(logs.named("request.failed")) == 1
+    assert [line["status"] for line in logs.named("request")] == [500]
 
 
 async def test_a_fault_outside_of_graphql_is_masked_too(florin: Florin) -> None:

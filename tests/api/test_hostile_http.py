@@ -221,6 +221,13 @@ async def test_there_is_nothing_at_other_addresses(florin: Florin, path: str) ->
     assert response.json()["requestId"] == response.headers["x-request-id"]
 
 
+async def test_below_a_root_path_the_addresses_are_the_same(florin: Florin) -> None:
+    transport = httpx2.ASGITransport(app=florin.app, root_path="/shop")
+    async with httpx2.AsyncClient(transport=transport, base_url="http://florin.example") as client:
+        answer = await client.post("/shop/graphql", json={"query": "{ __typename }"})
+    assert answer.json() == {"data": {"__typename": "Query"}}
+
+
 async def test_health(florin: Florin) -> None:
     alive, ready = await florin.http.get("/healthz"), await florin.http.get("/readyz")
     assert (alive.status_code, alive.json()) == (200, {"status": "alive"})
