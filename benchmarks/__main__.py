@@ -19,10 +19,11 @@ from benchmarks import growth, protection, side_by_side
 from benchmarks.contestants import CONTESTANTS, NODE
 from benchmarks.database import Database, Sizes, database, postgres
 from benchmarks.florin_statements import captured
+from benchmarks.layers import take_apart
 from benchmarks.programs import RESULTS, processor_name, version_of
 from benchmarks.report import Results, page, plot, side_by_side_table
 
-PARTS = ("side-by-side", "protection", "growth", "mixed")
+PARTS = ("side-by-side", "protection", "layers", "growth", "mixed")
 FILE = RESULTS / "results.json"
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
@@ -63,6 +64,9 @@ async def _measure(parts: Sequence[str], options: argparse.Namespace) -> Results
                 given, only=options.only, rounds=options.rounds, seconds=options.seconds
             )
             _keep(found, "side-by-side", [asdict(each) for each in figures])
+        if "layers" in parts:
+            layers = await take_apart(data, seconds=5 * options.seconds)
+            _keep(found, "layers", [asdict(each) for each in layers])
         if "growth" in parts:
             points = await growth.grow(server, data, seconds=options.seconds, large=options.large)
             _keep(found, "growth", [asdict(point) for point in points])

@@ -26,6 +26,7 @@ def page(results: Results) -> str:
         "machine": _machine(results),
         "side_by_side": side_by_side_table(results),
         "ratios": _ratios(results),
+        "layers": _or_not(results, "layers", _layers),
         "protection": _or_not(results, "protection", _protection),
         "growth": _or_not(results, "growth", _growth),
         "mixed": _or_not(results, "mixed", _mixed),
@@ -93,6 +94,17 @@ def _ratios(results: Results) -> str:
         if key not in {"florin", POSTGRES}
     ]
     return table(("", *OPERATIONS), rows)
+
+
+def _layers(layers: Sequence[Row]) -> str:
+    """One column for each query, by what they take of the first."""
+    operations = list(dict.fromkeys(each["operation"] for each in layers))
+    cells = {
+        (each["name"], each["operation"]): f"{each['microseconds']:,.0f} µs, {each['share']:.0%}" for each in layers
+    }
+    names = list(dict.fromkeys(each["name"] for each in layers))
+    rows = [(name, *(cells.get((name, operation), "") for operation in operations)) for name in names]
+    return table(("layer", *operations), rows)
 
 
 def _protection(costs: Sequence[Row]) -> str:

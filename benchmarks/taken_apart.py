@@ -175,10 +175,23 @@ def _taking_apart_services(make: Function) -> Function:
 
 
 def _shared_lookups() -> None:
-    """Look-ups that requests share are made in a task of their own, and not where the first of them waits for it."""
-    from domain.joined_lookups import JoinedLookups  # noqa: PLC0415  see `main`
+    """Look-ups that requests share are made in a task of their own, and not where the first of them waits for it.
 
-    _exchange(JoinedLookups, "_find_all", _part(AUTHENTICATION))
+    What is read for answers is shared in the same way, and protects nothing.
+    """
+    from domain.joined_lookups import JoinedLookups  # noqa: PLC0415  see `main`
+    from persistence.joined_reads import JoinedRead  # noqa: PLC0415
+
+    def exchanged(stock: Function) -> Function:
+        authenticating = _part(AUTHENTICATION)(stock)
+
+        def find_all(lookups: Any, waiting: object) -> object:  # Any: it looks at what is its own
+            reads = isinstance(getattr(lookups._fetch, "__self__", None), JoinedRead)  # noqa: SLF001
+            return (stock if reads else authenticating)(lookups, waiting)
+
+        return find_all
+
+    _exchange(JoinedLookups, "_find_all", exchanged)
 
 
 def _remembered(ask: Function) -> Function:
