@@ -1,7 +1,7 @@
-"""Where a request's CPU time goes, by layers of the server: samples of what it is doing while it answers (benchmarks/sampled.py).
+"""Where a request's CPU time goes, by layers of the server: samples of what it does while it answers (benchmarks/sampled.py).
 
-What a layer calls in C is its own. So is what Python makes for it (a dataclass's functions). What the event loop does by itself, such
-as to read a socket and to decode what PostgreSQL says, is the event loop's.
+What a layer calls in C is its own, and what Python makes for it (a dataclass's functions). What the event loop does by itself,
+such as to read a socket and to decode what PostgreSQL says, is told of the function that comes next.
 """
 
 from collections import Counter
