@@ -103,13 +103,6 @@ class TransactionRepository(Protocol):
         """Write a changed transaction and return it with its new version. Raises StaleVersion if it changed meanwhile."""
         ...
 
-    async def record_charge(self, transaction_id: TransactionId, report: ChargeReport, at: datetime) -> bool:
-        """Write down which charge at the processor is the transaction's, in one statement.
-
-        False, with nothing changed, where it has one already, or there is no such transaction.
-        """
-        ...
-
     async def reserve_refund(
         self, transaction_id: TransactionId, minor_units: int, *, despite_dispute: bool = False
     ) -> bool:
@@ -121,14 +114,25 @@ class TransactionRepository(Protocol):
 
 
 class PaymentRepository(Protocol):
-    """Payments as they begin."""
+    """What belongs together of a payment, stored by one statement: all of it or nothing."""
 
     async def open(self, use: KeyUse, transaction: Transaction, attempt: Attempt, entry: AuditEntry) -> bool:
         """Store a payment with the use of its key, its attempt, claimed by the caller for one lease, and its first audit entry.
 
-        It is one statement, and all of it is stored or nothing: False where the key was used before. Of two with one key that
-        arrive at once the second waits here until the first has committed or rolled back.
+        False where the key was used before. Of two with one key that arrive at once the second waits here until the first has
+        committed or rolled back.
         """
+        ...
+
+    async def record_charge(self, attempt: Attempt, report: ChargeReport, at: datetime) -> bool:
+        """Write down which charge at the processor is the transaction's, and that the attempt has to confirm it; renew its claim.
+
+        False where the transaction has one already, or there is no such transaction. Raises LeaseLost.
+        """
+        ...
+
+    async def save(self, transaction: Transaction, entry: AuditEntry) -> Transaction:
+        """Write a changed transaction with its audit entry and return it with its new version. Raises StaleVersion."""
         ...
 
 

@@ -157,7 +157,7 @@ class SqlAttempts:
         claim = {"held_id": attempt.id, "held_tries": attempt.tries}
         row = await self._connection.fetch_one(change, claim | values)
         if row is None:
-            raise LeaseLost(f"Attempt {attempt.id} was finished or taken over by another process.")
+            raise lost(attempt)
         return row
 
 
@@ -207,19 +207,7 @@ def _claiming() -> ReturningUpdate[Any]:  # Any: of several types of columns
 
 def _mine(*conditions: ColumnElement[bool], given: Sequence[str] = (), **values: object) -> Statement:
     """`given` are columns that each run has a value for."""
-    c = attempts.c
-    return compiled(
-        update(attempts)
-        .where(
-            c.id == bindparam("held_id"),
-            c.tries == bindparam("held_tries"),
-            c.state == AttemptState.OPEN.value,
-            *conditions,
-        )
-        .values(values)
-        .returning(_KEY_AGE),
-        given,
-    )
+    return compiled(update(attempts).where(HELD, *conditions).values(values).returning(_KEY_AGE), given)
 
 
 def _finishing(condition: ColumnElement[bool]) -> Statement:
@@ -230,16 +218,23 @@ def _finishing(condition: ColumnElement[bool]) -> Statement:
     )
 
 
+HELD = and_(
+    attempts.c.id == bindparam("held_id"),
+    attempts.c.tries == bindparam("held_tries"),
+    attempts.c.state == AttemptState.OPEN.value,
+)
+"""Whether the attempt is still held by the claim with that number."""
+
 # Made once, as the statements on transactions are.
 _c = attempts.c
-_LEASE_END = func.clock_timestamp() + LEASE
+LEASE_END = func.clock_timestamp() + LEASE
 _PAUSE_END = func.clock_timestamp() + bindparam("pause", type_=Interval)
 # Of an attempt that is stored, claimed by whoever stores it.
 STAMPS: Final[Mapping[str, ColumnElement[Any]]] = {  # Any: numbers and times
     "unreported_claims": literal(1),
     "first_sent_at": func.clock_timestamp(),
-    "lease_until": _LEASE_END,
-    "next_check_at": _LEASE_END,
+    "lease_until": LEASE_END,
+    "next_check_at": LEASE_END,
     "last_checked_at": func.clock_timestamp(),
 }
 OF_AN_ATTEMPT = ("id", "kind", "transaction_id", "refund_id", "amount", "step", "state", "tries")
@@ -251,8 +246,8 @@ _CHARGE_OF = compiled(
 )
 _CLAIM_DUE = compiled(_claiming())
 # A renewal that was on its way when the attempt was deferred finds that it holds nothing any more.
-_RENEW = _mine(_c.lease_until.is_not(None), lease_until=_LEASE_END)
-_ADVANCE = _mine(given=("step", *FAILURE_COLUMNS), lease_until=_LEASE_END)
+_RENEW = _mine(_c.lease_until.is_not(None), lease_until=LEASE_END)
+_ADVANCE = _mine(given=("step", *FAILURE_COLUMNS), lease_until=LEASE_END)
 _DEFER_KNOWN = _mine(lease_until=None, next_check_at=_PAUSE_END, unreported_claims=0, reason=None, unknown_since=None)
 _DEFER_UNKNOWN = _mine(
     given=("reason",),
@@ -268,6 +263,10 @@ _FINISH_ALL = _finishing(
     and_(_c.transaction_id == bindparam("of_transaction"), _c.kind == func.any(bindparam("kinds", type_=ARRAY(Text))))
 )
 _FINISH_REFUND = _finishing(_c.refund_id == bindparam("of_refund"))
+
+
+def lost(attempt: Attempt) -> LeaseLost:
+    return LeaseLost(f"Attempt {attempt.id} was finished or taken over by another process.")
 
 
 def attempt_columns(attempt: Attempt) -> dict[str, object]:

@@ -6,7 +6,6 @@ from sqlalchemy import Boolean, ColumnElement, bindparam, case, insert, select, 
 
 from domain.access import Scope
 from domain.ids import TransactionId
-from domain.payments.gateway import ChargeReport
 from domain.payments.transaction import Transaction
 from domain.ports import StaleVersion
 from persistence.connection import Connection
@@ -19,7 +18,7 @@ COLUMNS = tuple(column for column in transactions.c if column.name != "search")
 
 # Made once: to make a statement anew each time costs more than to run it.
 _c = transactions.c
-_CHANGING = (
+CHANGING = (
     *("status", "captured", "refunded", "refund_reserved", "disputed", "fee", "fee_currency"),
     *("card_brand", "card_last4", "card_expiry_month", "card_expiry_year", "processor_reference", "processor_status"),
     *("next_action_type", "next_action_redirect_url", "next_action_client_secret", "updated_at", *FAILURE_COLUMNS),
@@ -36,13 +35,7 @@ _SAVE = compiled(
     update(transactions)
     .where(_c.id == bindparam("saved_id"), _c.version == bindparam("read_version"))
     .returning(*COLUMNS),
-    (*_CHANGING, "version"),
-)
-_RECORD_CHARGE = compiled(
-    update(transactions)
-    .where(_c.id == bindparam("recorded_id"), _c.processor_reference.is_(None))
-    .values(version=_c.version + 1),
-    ("processor_reference", "processor_status", "updated_at"),
+    (*CHANGING, "version"),
 )
 _RESERVE = compiled(
     update(transactions)
@@ -85,20 +78,8 @@ class SqlTransactions:
 
     async def save(self, transaction: Transaction) -> Transaction:
         which = {"saved_id": transaction.id, "read_version": transaction.version}
-        values = _changing_columns(transaction) | {"version": transaction.version + 1}
-        row = await self._connection.fetch_one(_SAVE, which | values)
-        if row is None:
-            raise StaleVersion(f"Transaction {transaction.id} is no longer at version {transaction.version}.")
-        return transaction_of(row)
-
-    async def record_charge(self, transaction_id: TransactionId, report: ChargeReport, at: datetime) -> bool:
-        recorded = {
-            "recorded_id": transaction_id,
-            "processor_reference": report.reference,
-            "processor_status": report.processor_status,
-            "updated_at": at,
-        }
-        return await self._connection.execute(_RECORD_CHARGE, recorded) == 1
+        values = changing_columns(transaction) | {"version": transaction.version + 1}
+        return saved_as(transaction, await self._connection.fetch_one(_SAVE, which | values))
 
     async def reserve_refund(
         self, transaction_id: TransactionId, minor_units: int, *, despite_dispute: bool = False
@@ -120,6 +101,13 @@ def transaction_of(row: Row) -> Transaction:
     return StoredTransaction.of(row).whole()
 
 
+def saved_as(transaction: Transaction, row: Row | None) -> Transaction:
+    """A transaction as it was saved. Raises StaleVersion where it was not."""
+    if row is None:
+        raise StaleVersion(f"Transaction {transaction.id} is no longer at version {transaction.version}.")
+    return transaction_of(row)
+
+
 def transaction_columns(transaction: Transaction) -> dict[str, object]:
     return {
         "id": transaction.id,
@@ -134,11 +122,11 @@ def transaction_columns(transaction: Transaction) -> dict[str, object]:
         "processor": transaction.processor,
         "created_at": transaction.created_at,
         "version": transaction.version,
-        **_changing_columns(transaction),
+        **changing_columns(transaction),
     }
 
 
-def _changing_columns(transaction: Transaction) -> dict[str, object]:
+def changing_columns(transaction: Transaction) -> dict[str, object]:
     card, action = transaction.payment_method, transaction.next_action
     return {
         "status": transaction.status.value,

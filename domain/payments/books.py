@@ -60,16 +60,16 @@ class Books:
         """Store a transaction where it has changed, with an audit entry where its status has."""
         if after == before:
             return before
-        saved = await uow.transactions.save(replace(after, updated_at=self._clock.now()))
-        if saved.status is not before.status:
-            details: dict[str, JsonValue] = {"from": before.status.value, "via": origin.value}
-            if saved.processor_status is not None:
-                details["processorStatus"] = saved.processor_status
-            if failure is not None:
-                details["failureCode"] = failure.code
-                details["declineCode"] = failure.decline_code
-            await self.audit(uow, saved, _AUDIT_OF_STATUS[saved.status], details)
-        return saved
+        changed = replace(after, updated_at=self._clock.now())
+        if changed.status is before.status:
+            return await uow.transactions.save(changed)
+        details: dict[str, JsonValue] = {"from": before.status.value, "via": origin.value}
+        if changed.processor_status is not None:
+            details["processorStatus"] = changed.processor_status
+        if failure is not None:
+            details["failureCode"] = failure.code
+            details["declineCode"] = failure.decline_code
+        return await uow.payments.save(changed, self._entry(changed, _AUDIT_OF_STATUS[changed.status], details))
 
     async def post(self, uow: UnitOfWork, transaction: Transaction, postings: Sequence[Posting]) -> None:
         """Post to the ledger; costs nothing where there is nothing to post."""
@@ -96,14 +96,15 @@ class Books:
         self, uow: UnitOfWork, transaction: Transaction, action: AuditAction, details: dict[str, JsonValue]
     ) -> None:
         """Add to the audit log what the processor did."""
-        await uow.audit.append(
-            AuditEntry(
-                id=AuditEntryId(self._ids.new()),
-                transaction_id=transaction.id,
-                action=action,
-                actor_kind=ActorKind.PROCESSOR,
-                actor_id=None,
-                details=details,
-                at=self._clock.now(),
-            )
+        await uow.audit.append(self._entry(transaction, action, details))
+
+    def _entry(self, transaction: Transaction, action: AuditAction, details: dict[str, JsonValue]) -> AuditEntry:
+        return AuditEntry(
+            id=AuditEntryId(self._ids.new()),
+            transaction_id=transaction.id,
+            action=action,
+            actor_kind=ActorKind.PROCESSOR,
+            actor_id=None,
+            details=details,
+            at=self._clock.now(),
         )

@@ -173,15 +173,14 @@ class AttemptRunner:
             description=transaction.description,
         )
         report = await self._gateway.create_charge(order, key=attempt.key("create"))
-        async with self._units.begin() as uow:
+        async with self._units.autocommit() as uow:
             # The charge's id is on disk before it is confirmed: from here on its own state guards against a second one.
-            if not await uow.transactions.record_charge(transaction.id, report, self._clock.now()):
-                known = await uow.transactions.get(transaction.id)
-                if known is None or known.processor_reference is None:
-                    raise Undecidable("The attempt's transaction does not exist.")
-                return known.processor_reference
-            await uow.attempts.advance(attempt, AttemptStep.CONFIRM)
-        return report.reference
+            if await uow.payments.record_charge(attempt, report, self._clock.now()):
+                return report.reference
+            known = await uow.transactions.get(transaction.id)
+        if known is None or known.processor_reference is None:
+            raise Undecidable("The attempt's transaction does not exist.")
+        return known.processor_reference
 
     async def _follow_up(self, attempt: Attempt, transaction: Transaction, origin: Origin) -> StepResult:
         """Capture or void; both are guarded by the charge's own state, so that repeating them is safe."""

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from domain.access import EVERYTHING, Scope
 from domain.errors import ErrorCode
@@ -15,7 +16,8 @@ from domain.ports import StaleVersion
 from persistence.unit_of_work import SqlUnitOfWork, SqlUnitsOfWork
 from tests.support.at_once import at_once
 from tests.support.clock import SequentialIds
-from tests.support.records import add_transaction, refund, transaction
+from tests.support.database import rows
+from tests.support.records import add_transaction, audit_entry, refund, transaction
 
 
 async def test_a_transaction_comes_back_as_it_was_stored(
@@ -72,6 +74,26 @@ async def test_a_change_of_an_old_version_is_refused(units: SqlUnitsOfWork, paid
             await uow.transactions.save(replace(paid, processor_status="lost"))
     async with units.begin() as uow:
         assert await uow.transactions.get(paid.id) == newer
+
+
+async def test_a_change_and_its_audit_entry_are_stored_together_or_not_at_all(
+    engine: AsyncEngine, units: SqlUnitsOfWork, paid: Transaction, ids: SequentialIds
+) -> None:
+    async def entries() -> list[tuple[object, ...]]:
+        return await rows(engine, "SELECT id, details FROM audit_entries JOIN audit_links ON entry_id = id")
+
+    assert await entries() == []
+    entry = replace(audit_entry(ids.new(), paid), details={"via": "test", "none": None})
+    async with units.begin() as uow:
+        newer = await uow.payments.save(replace(paid, processor_status="succeeded"), entry)
+    assert newer == replace(paid, processor_status="succeeded", version=paid.version + 1)
+    assert await entries() == [(entry.id, entry.details)]
+    with pytest.raises(StaleVersion):
+        async with units.begin() as uow:
+            await uow.payments.save(replace(paid, processor_status="lost"), audit_entry(ids.new(), paid))
+    async with units.begin() as uow:
+        assert await uow.transactions.get(paid.id) == newer
+    assert await entries() == [(entry.id, entry.details)]
 
 
 async def test_of_changes_at_once_one_is_made(units: SqlUnitsOfWork, paid: Transaction) -> None:
