@@ -18,6 +18,7 @@ from api.graphql.context import Acts, Context
 from api.graphql.execution import Executor, MutationByGet, OperationRequest
 from api.graphql.problems import error_extensions
 from api.graphql.readers import Readers
+from api.graphql.scalars import ANSWER_OPTIONS
 from api.graphql.trusted import Admission, digest_in
 from api.header_fields import header_fields
 from api.negotiation import preferred
@@ -151,7 +152,7 @@ class GraphQLEndpoint:
 
 
 def _response(body: Mapping[str, object], status: int, media_type: str, headers: HeaderFields) -> Answer:
-    content = orjson.dumps(body)
+    content = orjson.dumps(body, option=ANSWER_OPTIONS)
     length = (b"content-length", str(len(content)).encode())
     return Answer(status, [*_HEADERS[media_type], length, *headers], content)
 
