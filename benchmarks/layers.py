@@ -47,6 +47,7 @@ _LAYERS: Final = (
     ("uvicorn/", "HTTP: uvicorn, Starlette, guards of connections"),
     ("starlette/", "HTTP: uvicorn, Starlette, guards of connections"),
     ("app/connections", "HTTP: uvicorn, Starlette, guards of connections"),
+    ("app/whole_answers", "HTTP: uvicorn, Starlette, guards of connections"),
     ("api/", "endpoint: body, answer, its bookkeeping"),
     ("asyncio/", "event loop, and what it reads by itself"),
     ("app/", "event loop, and what it reads by itself"),
