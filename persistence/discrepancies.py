@@ -85,11 +85,18 @@ class SqlDiscrepancies:
         return None
 
     async def resolve_others(
-        self, subject: Subject, seen: Collection[DiscrepancyKind], how: Resolution, now: datetime
+        self,
+        subject: Subject,
+        seen: Collection[DiscrepancyKind],
+        how: Resolution,
+        now: datetime,
+        *,
+        own: Collection[DiscrepancyId] = (),
     ) -> int:
+        taken_for_gone = and_(_C.id.in_(own), _C.resolution == Resolution.NO_LONGER_SEEN.value)
         statement = (
             update(discrepancies)
-            .where(_of(subject), _OPEN, _C.kind.not_in(sorted(seen)))
+            .where(_of(subject), or_(_OPEN, taken_for_gone), _C.kind.not_in(sorted(seen)))
             .values(resolved_at=now, resolution=how.value)
         )
         return await self._connection.execute(statement)

@@ -133,9 +133,18 @@ class DiscrepancyRepository(Protocol):
         ...
 
     async def resolve_others(
-        self, subject: Subject, seen: Collection[DiscrepancyKind], how: Resolution, now: datetime
+        self,
+        subject: Subject,
+        seen: Collection[DiscrepancyKind],
+        how: Resolution,
+        now: datetime,
+        *,
+        own: Collection[DiscrepancyId] = (),
     ) -> int:
-        """Resolve the open discrepancies of a subject whose kinds are not seen any more; how many there were."""
+        """Resolve the open discrepancies of a subject whose kinds are not seen any more; how many there were.
+
+        With them those of its `own` that another process has meanwhile taken for gone by themselves.
+        """
         ...
 
     async def get(self, discrepancy_id: DiscrepancyId) -> Discrepancy | None:

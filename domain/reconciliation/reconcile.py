@@ -236,7 +236,9 @@ class Reconcile:
             await self._cure(subject)
             looked_at, after = await self._look(subject)
             async with self._units.autocommit() as uow:
-                tally.cured += await uow.discrepancies.resolve_others(subject, after.kinds, Resolution.CURED, looked_at)
+                tally.cured += await uow.discrepancies.resolve_others(
+                    subject, after.kinds, Resolution.CURED, looked_at, own=recorded
+                )
 
     async def look_again(self, seen_before: datetime, limit: int, tally: Tally) -> None:
         """Look at open discrepancies that have not been seen since, so that those which are gone are resolved."""
