@@ -38,7 +38,7 @@ async def _samples(_: Request) -> JSONResponse:
 
 def main() -> None:
     import app.serve  # noqa: PLC0415  whoever imports this file needs no server
-    from app.commands import all_settings  # noqa: PLC0415
+    from app.commands import all_settings  # noqa: PLC0415  as above
 
     # Raises AttributeError where it is made under another name.
     create = getattr(app.serve, _MADE_BY)

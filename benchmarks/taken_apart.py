@@ -180,13 +180,13 @@ def _shared_lookups() -> None:
     What is read for answers is shared in the same way, and protects nothing.
     """
     from domain.joined_lookups import JoinedLookups  # noqa: PLC0415  see `main`
-    from persistence.joined_reads import JoinedRead  # noqa: PLC0415
+    from persistence.joined_reads import JoinedRead  # noqa: PLC0415  as above
 
     def exchanged(stock: Function) -> Function:
         authenticating = _part(AUTHENTICATION)(stock)
 
         def find_all(lookups: Any, waiting: object) -> object:  # Any: it looks at what is its own
-            reads = isinstance(getattr(lookups._fetch, "__self__", None), JoinedRead)  # noqa: SLF001
+            reads = isinstance(getattr(lookups._fetch, "__self__", None), JoinedRead)  # noqa: SLF001  nothing else tells
             return (stock if reads else authenticating)(lookups, waiting)
 
         return find_all

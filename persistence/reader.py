@@ -16,7 +16,7 @@ from persistence.batched_reader import BatchedReader, Selection, of_visible, one
 from persistence.paging import Keyset
 from persistence.refunds import refund_of
 from persistence.statements import Values
-from persistence.stored_records import StoredAuditEntry, StoredTransaction, columns_to_decode
+from persistence.stored_records import StoredAuditEntry, StoredTransaction, with_json_as_text
 from persistence.tables import audit_entries, refunds, transactions, users
 from persistence.transaction_list import (
     NEWEST_FIRST,
@@ -48,7 +48,7 @@ _REFUNDS = Selection(
 )
 _AUDIT_ENTRIES = Selection(
     audit_entries,
-    columns_to_decode(audit_entries),
+    with_json_as_text(audit_entries.c),
     audit_entries.c.id,
     {"owner": of_visible(audit_entries.c.transaction_id)},
 )

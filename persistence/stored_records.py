@@ -4,13 +4,13 @@ A page holds hundreds of records, of which an answer shows some columns: to deco
 They are for reading alone; what is to be changed is a `whole` one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from datetime import datetime
 from typing import Any, Self, TypedDict, cast
 
 import orjson
-from sqlalchemy import JSON, ColumnElement, Table, Text
+from sqlalchemy import JSON, Column, ColumnElement, Text
 from sqlalchemy import cast as cast_in_sql
 
 from domain.access import ActorKind
@@ -270,10 +270,10 @@ class StoredAuditEntry(AuditEntry):
         return self._row["at"]
 
 
-def columns_to_decode(table: Table) -> tuple[ColumnElement[Any], ...]:  # Any: columns are of several types
-    """A table's columns, those of JSON as text: the driver would decode each of them at once, in Python."""
+def with_json_as_text(columns: Iterable[Column[Any]]) -> tuple[ColumnElement[Any], ...]:  # Any: of several types
+    """The columns, those of JSON as text: the driver would decode each of them at once, in Python."""
     return tuple(
-        cast_in_sql(column, Text).label(column.name) if isinstance(column.type, JSON) else column for column in table.c
+        cast_in_sql(column, Text).label(column.name) if isinstance(column.type, JSON) else column for column in columns
     )
 
 

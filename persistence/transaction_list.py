@@ -14,12 +14,11 @@ from persistence.attention import TRANSACTIONS_NEEDING_ATTENTION
 from persistence.batched_reader import Selection, one_of_one
 from persistence.paging import Keyset
 from persistence.statements import Values
-from persistence.stored_records import columns_to_decode
+from persistence.stored_records import with_json_as_text
 from persistence.tables import transactions
+from persistence.transactions import COLUMNS
 
 _BIGINT_MAX = 2**63 - 1
-# Without the words that are searched for, which nobody is shown.
-_READ = tuple(column for column in columns_to_decode(transactions) if column.name != "search")
 _WORD = re.compile(r"[^\W_]+")
 _c = transactions.c
 _EXPONENTS = sorted({currency.exponent for currency in Currency})
@@ -71,7 +70,7 @@ _CONDITIONS: dict[str, ColumnElement[bool]] = {
     "not_needing_attention": not_(_needing),
 }
 _LISTS = {"statuses": _c.status, "currencies": _c.currency}
-TRANSACTIONS = Selection(transactions, _READ, _c.id, _CONDITIONS, _LISTS, sought=_SOUGHT)
+TRANSACTIONS = Selection(transactions, with_json_as_text(COLUMNS), _c.id, _CONDITIONS, _LISTS, sought=_SOUGHT)
 
 _range = (
     func.unnest(

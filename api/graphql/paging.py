@@ -5,6 +5,7 @@ import binascii
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
@@ -88,9 +89,7 @@ class Connection(Generic[N]):
     ordering: strawberry.Private[Ordering]
     # Any: what a page holds is a record, of which `node` makes an N.
     node: strawberry.Private[Callable[[Any], Any]]
-    count: strawberry.Private[Callable[[Any], Awaitable[int]]]
-    # By which `count` knows the list: the key of what it belongs to.
-    key: strawberry.Private[Any]
+    count: strawberry.Private[Callable[[], Awaitable[int]]]
 
     @strawberry.field(description="The items with their cursors.")
     def edges(self) -> list[Edge[N]]:
@@ -111,14 +110,14 @@ class Connection(Generic[N]):
 
     @strawberry.field(description="How many items the whole list has. It is counted only when asked for, and costs.")
     async def total_count(self) -> int | None:
-        return await self.count(self.key)
+        return await self.count()
 
 
 def connection(
     page: Page[R], ordering: Ordering, node: Callable[[R], N], count: Callable[[], Awaitable[int]]
 ) -> Connection[N]:
     """A connection over a page of records; `ordering` is the list's, as given to `page_request`."""
-    return Connection(page=page, ordering=ordering, node=node, count=lambda _: count(), key=None)
+    return Connection(page=page, ordering=ordering, node=node, count=count)
 
 
 async def connections(
@@ -129,15 +128,15 @@ async def connections(
     counts: Callable[[], Loader[K, int]],
 ) -> list[Connection[N]]:
     """A connection for each of several lists, by the keys of what they belong to."""
-
-    def count(key: K) -> Awaitable[int]:
-        return counts().load(key)
-
     found = await pages.load_many(keys)
     return [
-        Connection(page=page, ordering=ordering, node=node, count=count, key=key)
-        for key, page in zip(keys, found, strict=True)
+        connection(page, ordering, node, partial(counted, counts, key)) for key, page in zip(keys, found, strict=True)
     ]
+
+
+def counted(counts: Callable[[], Loader[K, int]], key: K) -> Awaitable[int]:
+    """How many items a list has. Its loader is made only where somebody wants to know."""
+    return counts().load(key)
 
 
 def page_request(

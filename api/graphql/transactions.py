@@ -1,6 +1,6 @@
 """Transactions: the type, and the filter and order of their list."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
@@ -19,7 +19,18 @@ from api.graphql.failures import PaymentFailure, failure_type
 from api.graphql.ledger import JournalEntry, journal_entry_type
 from api.graphql.money import MoneyType, money_type
 from api.graphql.nodes import Node
-from api.graphql.paging import After, Before, Connection, First, Last, Ordering, connection, connections, page_request
+from api.graphql.paging import (
+    After,
+    Before,
+    Connection,
+    First,
+    Last,
+    Ordering,
+    connection,
+    connections,
+    counted,
+    page_request,
+)
 from api.graphql.recovery import Recovery, recoveries_of
 from api.graphql.refunds import Refund, refund_type
 from api.graphql.rules import withheld_without
@@ -28,7 +39,7 @@ from domain import ids
 from domain.access import Capability
 from domain.currencies import Currency
 from domain.errors import BadInput, Refusal
-from domain.ids import IdKind, TransactionId, UserId
+from domain.ids import IdKind, UserId
 from domain.payments.queries import Order, OrderDirection, OrderField
 from domain.payments.queries import TransactionFilter as Filter
 from domain.payments.transaction import CaptureMethod, NextActionType, TransactionStatus
@@ -166,19 +177,15 @@ class Transaction(Node):
         last: Last = None,
         before: Before = None,
     ) -> list[Connection[Refund]]:
-        page = page_request(first, after, last, before, ordering=refunds.OLDEST_FIRST)
+        wanted = page_request(first, after, last, before, ordering=refunds.OLDEST_FIRST)
         loaders, records = info.context.loaders, [each.record for each in transactions]
-        found = await loaders.refunds_of(page).load_many([each.id for each in records])
-
-        def count(transaction_id: TransactionId) -> Awaitable[int]:
-            return loaders.refund_counts.load(transaction_id)
-
+        found = await loaders.refunds_of(wanted).load_many([each.id for each in records])
         return [
             connection(
                 page,
                 refunds.OLDEST_FIRST,
                 partial(refund_type, parent=record),
-                partial(count, record.id),
+                partial(counted, lambda: loaders.refund_counts, record.id),
             )
             for page, record in zip(found, records, strict=True)
         ]

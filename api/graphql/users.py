@@ -74,8 +74,8 @@ class User(Node):
     async def second_factor_enabled(users: "Sequence[User]", info: Info) -> list[bool | None]:
         actor = info.context.require_actor()
         manages = actor.may(Capability.USERS_MANAGE)
-        shown = [each.record.id for each in users if manages or each.record.id == actor.user_id]
-        factors = dict(zip(shown, await info.context.loaders.second_factors.load_many(shown), strict=True))
+        told = [each.record.id for each in users if manages or each.record.id == actor.user_id]
+        factors = dict(zip(told, await info.context.loaders.second_factors.load_many(told), strict=True))
         return [factors[each.record.id] == 1 if each.record.id in factors else None for each in users]
 
     @batched(description="The user's transactions, newest first, as far as the asker may see them.")

@@ -88,17 +88,40 @@ async def test_a_whole_answer_is_one_write() -> None:
         ([start(), body()], {}),
         ([start(), body(more=True), body(b""), body()], {}),
         ([start(LENGTH), body(b"hel", more=True), body(b"lo")], {}),
+        ([start(LENGTH), body(more=True), body(b"")], {}),
         ([start(LENGTH, (b"connection", b"close")), body()], {}),
         ([start((b"transfer-encoding", b"chunked")), body()], {}),
         ([start(status=204), body(b"")], {}),
         ([start((b"set-cookie", b"a"), (b"set-cookie", b"b"), LENGTH), body()], {}),
     ],
-    ids=["HEAD", "last", "no length", "stream", "pieces", "close", "chunked", "empty", "twice the same field"],
+    ids=[
+        "HEAD",
+        "last",
+        "no length",
+        "stream",
+        "pieces",
+        "an end of its own",
+        "close",
+        "chunked",
+        "empty",
+        "twice the same field",
+    ],
 )
 async def test_everything_else_is_as_uvicorn_does_it(messages: list[Message], changes: dict[str, Any]) -> None:
     assert (await told(WholeAnswers, messages, **changes))[:5] == (
         await told(RequestResponseCycle, messages, **changes)
     )[:5]
+
+
+async def test_whoever_does_not_read_is_sent_no_more() -> None:
+    flow = FlowControl(Recorded())
+    flow.pause_writing()
+    telling = asyncio.ensure_future(told(WholeAnswers, WHOLE, flow=flow))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not telling.done()
+    flow.resume_writing()
+    assert (await telling)[:5] == (await told(RequestResponseCycle, WHOLE))[:5]
 
 
 @pytest.mark.parametrize(

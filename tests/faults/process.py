@@ -11,17 +11,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from contextvars import Context, ContextVar
 from typing import Any, TypeAlias, TypeVar
-from unittest.mock import patch
 
 import asyncpg
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from persistence.pool import Borrowed, MovingPool
-from persistence.rows import Row
 from persistence.unit_of_work import SqlUnitOfWork
 from tests.faults.timeline import How, PointKind, Timeline
 from tests.support.units import WatchedUnits
+from tests.support.watched_driver import WatchedDriver, watching
 
 T = TypeVar("T")
 Gone: TypeAlias = Callable[[int], Awaitable[None]]
@@ -113,29 +111,18 @@ def _check_alive() -> None:
         process.check_alive()
 
 
-class _Watched:
+class _Breaking(WatchedDriver):
     """The driver's connection of a running process: all that is sent on it is a point, where it may break."""
 
     def __init__(self, driver: Any, process: Process, gone: Gone) -> None:  # Any: asyncpg has no types
-        self._driver = driver
+        super().__init__(driver)
         self._process = process
         self._gone = gone
-
-    async def fetch(self, text: str, *arguments: object) -> Sequence[Row]:
-        found: Sequence[Row] = await self._sent(self._driver.fetch, text, arguments)
-        return found
-
-    async def execute(self, text: str, *arguments: object) -> str:
-        status: str = await self._sent(self._driver.execute, text, arguments)
-        return status
-
-    def __getattr__(self, name: str) -> Any:  # Any: whatever the driver has
-        return getattr(self._driver, name)
 
     async def _sent(self, send: Callable[..., Awaitable[Any]], text: str, arguments: Sequence[object]) -> Any:
         """Send it, where the process lives and the connection holds. Raises Killed, and what the driver raises."""
         how = await self._reach(text)
-        answer = await send(text, *arguments)
+        answer = await super()._sent(send, text, arguments)
         if how is How.UNHEARD:
             await self._abort()
             raise asyncpg.ConnectionDoesNotExistError("the connection broke before the answer came")
@@ -171,13 +158,10 @@ def watched(engine: AsyncEngine, gone: Gone) -> Iterator[None]:
     `gone` waits until the server has noticed that a connection is gone. That takes as long as the server is busy, and a run
     would not be the same each time if somebody who is dead held its locks now and then.
     """
-    borrow = MovingPool.borrow
 
-    async def borrowed(pool: MovingPool) -> Borrowed:
-        taken, process = await borrow(pool), _running.get()
-        if process is not None and pool is engine.sync_engine.pool:
-            taken.driver = _Watched(taken.driver, process, gone)
-        return taken
+    def wrap(driver: Any) -> Any:  # Any: as above
+        process = _running.get()
+        return driver if process is None else _Breaking(driver, process, gone)
 
     def refuse(*_: object) -> None:
         # There would be no point at what is sent in this way.
@@ -185,7 +169,7 @@ def watched(engine: AsyncEngine, gone: Gone) -> Iterator[None]:
 
     event.listen(engine.sync_engine, "before_cursor_execute", refuse)
     try:
-        with patch.object(MovingPool, "borrow", borrowed):
+        with watching(engine, wrap):
             yield
     finally:
         event.remove(engine.sync_engine, "before_cursor_execute", refuse)

@@ -22,6 +22,7 @@ from tests.support.captured_logs import captured_logs
 from tests.support.database import patient_config
 from tests.support.postgres import throwaway_folder
 from tests.support.waiting import until
+from tests.support.watched_driver import WatchedDriver, watching
 
 _BACKEND = compiled(select(func.pg_backend_pid().label("pid")))
 _SLEEP = compiled(select(func.pg_sleep(bindparam("seconds", type_=Integer)), func.pg_backend_pid().label("pid")))
@@ -108,6 +109,23 @@ async def test_a_connection_that_has_just_died_is_taken_neither_by_a_read_nor_by
 
         await until(is_noticed)
         assert await take() != idle
+    await small.dispose()
+
+
+async def test_a_connection_that_says_farewell_is_handed_out_to_nobody(
+    app_database_url: str, engine: AsyncEngine
+) -> None:
+    """PostgreSQL closes it after its last words, and the driver may not have noticed when the next read comes."""
+
+    class Farewell(WatchedDriver):
+        async def _sent(self, *_: object) -> object:
+            raise asyncpg.AdminShutdownError("terminating connection due to administrator command")
+
+    small = open_engine(replace(patient_config(app_database_url), pool_size=1))
+    before = await backend(small)
+    with watching(small, Farewell), pytest.raises(Unavailable):
+        await backend(small)
+    assert await backend(small) != before
     await small.dispose()
 
 

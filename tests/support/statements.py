@@ -1,58 +1,39 @@
 """What is sent to the database, by SQLAlchemy and past it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
-from unittest.mock import patch
 
 from sqlalchemy import Connection, event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from persistence.pool import Borrowed, MovingPool
-from persistence.rows import Row
+from tests.support.watched_driver import WatchedDriver, watching
 
 _AROUND_STATEMENTS = {"BEGIN", "COMMIT", "ROLLBACK"}
 
 _Note: TypeAlias = Callable[[str, Sequence[Any]], None]  # Any: arguments are of every type
 
 
-class _Recorded:
-    """The driver's connection, with a note of all that is sent on it."""
+class _Recorded(WatchedDriver):
+    """A connection with a note of all that is sent on it."""
 
     def __init__(self, driver: Any, note: _Note) -> None:  # Any: asyncpg is not typed
-        self._driver = driver
+        super().__init__(driver)
         self._note = note
 
-    async def fetch(self, text: str, *arguments: object) -> Sequence[Row]:
+    async def _sent(self, send: Callable[..., Awaitable[Any]], text: str, arguments: Sequence[object]) -> Any:
         self._note(text, arguments)
-        found: Sequence[Row] = await self._driver.fetch(text, *arguments)
-        return found
-
-    async def execute(self, text: str, *arguments: object) -> str:
-        self._note(text, arguments)
-        status: str = await self._driver.execute(text, *arguments)
-        return status
-
-    def __getattr__(self, name: str) -> Any:  # Any: whatever the driver has
-        return getattr(self._driver, name)
+        return await super()._sent(send, text, arguments)
 
 
 @contextmanager
 def _noting(engine: AsyncEngine, note: _Note) -> Iterator[None]:
-    borrow = MovingPool.borrow
-
     def before(_c: Any, _cursor: Any, statement: str, arguments: Any, *_: Any) -> None:  # Any: SQLAlchemy's own
         note(statement, arguments)
 
-    async def recorded(pool: MovingPool) -> Borrowed:
-        borrowed = await borrow(pool)
-        if pool is engine.sync_engine.pool:
-            borrowed.driver = _Recorded(borrowed.driver, note)
-        return borrowed
-
     event.listen(engine.sync_engine, "before_cursor_execute", before)
     try:
-        with patch.object(MovingPool, "borrow", recorded):
+        with watching(engine, lambda driver: _Recorded(driver, note)):
             yield
     finally:
         event.remove(engine.sync_engine, "before_cursor_execute", before)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from api import negotiation
 from api.negotiation import preferred
 
 JSON, OTHER = "application/json", "application/graphql-response+json"
@@ -27,6 +28,13 @@ def test_the_offer_that_is_wanted_most(accept: str | None, chosen: str | None, p
     if accept is not None and accept.strip():
         accept += padding
     assert preferred(accept, (JSON, OTHER)) == preferred(accept, (JSON, OTHER)) == chosen
+
+
+def test_nobody_makes_the_server_remember_long_texts() -> None:
+    before = negotiation._remembered.cache_info().currsize
+    for number in range(3):
+        preferred(f"{JSON}, text/{number}{', image/avif' * 100}", (JSON, OTHER))
+    assert negotiation._remembered.cache_info().currsize == before
 
 
 def test_what_is_remembered_is_told_apart_by_what_is_offered() -> None:
